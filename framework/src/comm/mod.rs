@@ -1,0 +1,160 @@
+//! `Comm`: the ranks that talk, and every call they make to each other.
+//!
+//! This folder is typed and checked: lengths, ranks and tags are looked at here, and errors get their rank and
+//! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
+
+mod collective;
+pub(crate) mod element;
+mod group;
+pub(crate) mod op;
+mod p2p;
+mod request;
+mod scope;
+
+pub use element::{Element, Kind, Scalar};
+pub use op::{Bits, Builtin, Number, Op, Ordered};
+pub use p2p::{ANY_SOURCE, ANY_TAG, Source, Status, TAG_MAX, Tag};
+pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
+pub use scope::Scope;
+
+use crate::engine::{Engine, Fault, Place};
+use crate::error::{Error, ErrorKind, Result};
+use crate::timing::Clock;
+use std::rc::Rc;
+
+/// A group of ranks that can send to each other; MPI's communicator.
+///
+/// A `Comm` belongs to the thread of its rank: it is neither `Send` nor `Sync`, so calling it from inside a rayon
+/// closure does not compile. When it is dropped its context ends; that is a local act on both engines.
+///
+/// ```compile_fail
+/// use rayon::prelude::*;
+/// rankine::testing::ranks([2], |world| {
+///     (0..4).into_par_iter().for_each(|_| world.barrier().unwrap());
+///     Ok(())
+/// });
+/// ```
+pub struct Comm {
+    pub(crate) inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) rank: usize,
+    pub(crate) size: usize,
+    /// One a rank, shared by all its communicators.
+    pub(crate) clock: Rc<Clock>,
+}
+
+impl Comm {
+    pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
+        let (rank, size) = (engine.rank(), engine.size());
+        Comm { inner: Rc::new(Inner { engine, rank, size, clock }) }
+    }
+
+    /// This rank's number in the communicator, from 0. Local.
+    pub fn rank(&self) -> usize {
+        self.inner.rank
+    }
+
+    /// How many ranks the communicator has. Local.
+    pub fn size(&self) -> usize {
+        self.inner.size
+    }
+
+    /// The engine that carries the messages: `"local"` (ranks are threads) or `"mpi"`. For reports only.
+    pub fn engine_name(&self) -> &'static str {
+        self.inner.engine.name()
+    }
+
+    /// The name of the node this rank runs on. Local.
+    pub fn node(&self) -> String {
+        self.inner.engine.node()
+    }
+
+    /// Where this rank's time went; see [`Clock`]. Local.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Agrees on success: if any rank brings an error, every rank gets one, and only the lowest of those ranks
+    /// keeps its own words; the others get [`ErrorKind::Elsewhere`], which nobody prints. Collective.
+    ///
+    /// Use it after work that may fail on one rank and not on another, before the next communication:
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let mine = if world.rank() == 0 { Err(rankine::Error::usage("no such file")) } else { Ok(()) };
+    ///     let agreed = world.agree(mine).unwrap_err();
+    ///     assert_eq!(agreed.kind() == rankine::ErrorKind::Usage, world.rank() == 0);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn agree<T>(&self, mine: Result<T>) -> Result<T> {
+        // A consequence that an earlier agreement left here must not outrank its cause on a higher rank.
+        let failed = match &mine {
+            Ok(_) => usize::MAX,
+            Err(error) if error.kind() == ErrorKind::Elsewhere => self.size(),
+            Err(_) => self.rank(),
+        };
+        let first = self.allreduce(failed, crate::op::Min)?;
+        match mine {
+            value if first == usize::MAX => value,
+            Err(error) if first == self.rank() => Err(error.on_rank(self.rank())),
+            Err(error) if first == self.size() => Err(error),
+            _ if first == self.size() => Err(Error::new(ErrorKind::Elsewhere, "another rank failed")),
+            _ => Err(Error::new(ErrorKind::Elsewhere, format!("rank {first} failed")).on_rank(first)),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn usage(&self, call: &str, place: Place, what: String, help: &str) -> Error {
+        Error::usage(format!("{call}: {what}")).help(help).on_rank(self.rank()).at(place)
+    }
+
+    /// Gives an engine's fault its words. `element` is the receiver's element name and size.
+    #[cold]
+    pub(crate) fn fault(&self, call: &str, place: Place, fault: Fault, element: (&str, usize)) -> Error {
+        let (name, size) = (element.0, element.1.max(1));
+        let error = match fault {
+            Fault::Truncated { source, tag, sent, capacity } => {
+                let sent = match sent {
+                    Some(bytes) => format!("has {} elements", bytes / size),
+                    None => "is longer".to_string(),
+                };
+                Error::new(
+                    ErrorKind::Truncated,
+                    format!(
+                        "{call}: the message from rank {source}, tag {tag}, {sent}; the buffer takes {} {name}",
+                        capacity / size
+                    ),
+                )
+                .help("give a larger buffer, or recv_vec where the length is not known")
+            }
+            Fault::WrongKind { source, tag, sent } => Error::new(
+                ErrorKind::TypeMismatch,
+                format!(
+                    "{call}: the message from rank {source}, tag {tag}, is of {}; this receive is of {name}",
+                    Kind::name_of(sent)
+                ),
+            )
+            .help("send and receive the same element type"),
+            Fault::Mismatch(text) => Error::new(ErrorKind::Mismatch, format!("{call}: {text}"))
+                .help("every rank of the communicator must make the same collective calls in the same order"),
+            Fault::Aborted => {
+                return Error::new(ErrorKind::Elsewhere, format!("{call}: the job is going down")).at(place);
+            }
+            Fault::Library { call: library, text } => {
+                Error::new(ErrorKind::Engine, format!("{call}: {library} failed: {text}"))
+            }
+        };
+        error.on_rank(self.rank()).at(place)
+    }
+}
+
+impl std::fmt::Debug for Comm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Comm(rank {} of {}, {})", self.rank(), self.size(), self.engine_name())
+    }
+}

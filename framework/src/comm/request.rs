@@ -1,0 +1,322 @@
+//! Handles of nonblocking operations: waiting gives the buffer back.
+//!
+//! [`Request`] is on a buffer borrowed by a scope; [`OwnedSend`] and [`OwnedRecv`] own theirs. The calls that
+//! start borrowed ones are in `scope`.
+
+use super::p2p::{Source, Status, Tag, named, whole};
+use super::scope::Table;
+use super::{Comm, Element, Inner};
+use crate::engine::{self, Envelope, Fault, Outcome, Place};
+use crate::error::Result;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+/// A borrowed buffer that an operation may hold: `&[T]` to send from, `&mut [T]` to receive into.
+pub trait Buffer: sealed::Sealed + Sized {
+    /// What waiting gives back: the buffer, with the [`Status`] of a receive.
+    type Done;
+    #[doc(hidden)]
+    type Raw;
+    /// Keeps only the address: no reference may live while an engine writes.
+    #[doc(hidden)]
+    fn lay_down(self) -> Self::Raw;
+    /// # Safety
+    /// The operation on `raw` is complete and nobody else uses the buffer.
+    #[doc(hidden)]
+    unsafe fn pick_up(raw: Self::Raw, envelope: sealed::Arrived) -> Result<Self::Done, sealed::Failed>;
+    #[doc(hidden)]
+    fn element() -> (&'static str, usize);
+}
+
+pub(crate) mod sealed {
+    /// Keeps [`super::Buffer`] to the types of this file.
+    pub trait Sealed {}
+    impl<T> Sealed for &[T] {}
+    impl<T> Sealed for &mut [T] {}
+    /// The engine's envelope, unnamed outside.
+    pub struct Arrived(pub(crate) crate::engine::Envelope);
+    /// The engine's fault, unnamed outside.
+    pub struct Failed(pub(crate) crate::engine::Fault);
+}
+
+impl<'s, T: Element> Buffer for &'s [T] {
+    type Done = &'s [T];
+    type Raw = (NonNull<T>, usize);
+    fn lay_down(self) -> Self::Raw {
+        (NonNull::from(self).cast(), self.len())
+    }
+    unsafe fn pick_up(raw: Self::Raw, _: sealed::Arrived) -> Result<Self::Done, sealed::Failed> {
+        // SAFETY: the parts of a `&'s [T]`.
+        Ok(unsafe { std::slice::from_raw_parts(raw.0.as_ptr(), raw.1) })
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
+impl<'s, T: Element> Buffer for &'s mut [T] {
+    type Done = (&'s mut [T], Status);
+    type Raw = (NonNull<T>, usize);
+    fn lay_down(self) -> Self::Raw {
+        let len = self.len();
+        (NonNull::from(self).cast(), len)
+    }
+    unsafe fn pick_up(raw: Self::Raw, arrived: sealed::Arrived) -> Result<Self::Done, sealed::Failed> {
+        let envelope = whole::<T>(arrived.0).map_err(sealed::Failed)?;
+        // SAFETY: the parts of a `&'s mut [T]` that nobody else uses any more.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(raw.0.as_ptr(), raw.1) };
+        Ok((buffer, Status::of::<T>(envelope)))
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
+/// What a test found: the operation's result, or the handle to ask again.
+pub enum Test<D, R> {
+    /// Complete.
+    Done(D),
+    /// Not yet.
+    Pending(R),
+}
+
+/// An operation under way on a buffer that a [`Scope`](super::Scope) borrowed.
+#[must_use = "the buffer comes back from wait()"]
+pub struct Request<'s, B: Buffer> {
+    table: &'s Table<'s>,
+    index: usize,
+    raw: B::Raw,
+    place: Place,
+    buffer: PhantomData<B>,
+}
+
+impl<'s, B: Buffer> Request<'s, B> {
+    pub(crate) fn new(table: &'s Table<'s>, index: usize, raw: B::Raw, place: Place) -> Self {
+        Request { table, index, raw, place, buffer: PhantomData }
+    }
+
+    /// Blocks until the operation is complete and gives the buffer back; a receive's with its [`Status`].
+    ///
+    /// # Errors
+    /// Those of [`Comm::send`] and [`Comm::recv`].
+    #[track_caller]
+    pub fn wait(self) -> Result<B::Done> {
+        self.wait_at(Location::caller())
+    }
+
+    pub(crate) fn wait_at(self, place: Place) -> Result<B::Done> {
+        let comm = self.table.comm;
+        let _timed = comm.inner.clock.communicating();
+        self.table
+            .wait(self.index)
+            // SAFETY: the engine said that the operation is complete.
+            .and_then(|envelope| {
+                unsafe { B::pick_up(self.raw, sealed::Arrived(envelope)) }.map_err(|f| f.0)
+            })
+            .map_err(|fault| comm.fault("wait", place, fault, B::element()))
+    }
+
+    /// Looks whether the operation is complete, and helps it along.
+    #[track_caller]
+    pub fn test(self) -> Result<Test<B::Done, Self>> {
+        let (comm, place) = (self.table.comm, Location::caller());
+        match self.table.test(self.index) {
+            Ok(None) => Ok(Test::Pending(self)),
+            // SAFETY: the engine said that the operation is complete.
+            Ok(Some(envelope)) => match unsafe { B::pick_up(self.raw, sealed::Arrived(envelope)) } {
+                Ok(done) => Ok(Test::Done(done)),
+                Err(failed) => Err(comm.fault("test", place, failed.0, B::element())),
+            },
+            Err(fault) => Err(comm.fault("test", place, fault, B::element())),
+        }
+    }
+
+    /// The source line that started the operation.
+    pub fn started_at(&self) -> &'static Location<'static> {
+        self.place
+    }
+}
+
+/// An operation under way on a vector of its own. A forgotten one leaks the vector; a dropped one is cancelled if
+/// the engine can, and leaks the vector if not.
+struct Owned<T: Element> {
+    comm: Rc<Inner>,
+    /// `None` once complete.
+    request: Option<engine::Request>,
+    data: ManuallyDrop<Vec<T>>,
+}
+
+impl<T: Element> Owned<T> {
+    fn comm(&self) -> Comm {
+        Comm { inner: self.comm.clone() }
+    }
+
+    fn finish(&mut self, outcome: Outcome<Envelope>) -> Outcome<(Vec<T>, Envelope)> {
+        if matches!(outcome, Err(Fault::Aborted)) {
+            return Err(Fault::Aborted);
+        }
+        self.request = None;
+        let envelope = outcome.and_then(whole::<T>)?;
+        // SAFETY: the operation is complete, and `request` is None so that drop will not take the vector again.
+        let data = unsafe { ManuallyDrop::take(&mut self.data) };
+        self.data = ManuallyDrop::new(Vec::new());
+        Ok((data, envelope))
+    }
+
+    fn wait(&mut self) -> Outcome<(Vec<T>, Envelope)> {
+        let request = self.request.as_mut().expect("waited once");
+        let outcome = self.comm.engine.wait(request);
+        self.finish(outcome)
+    }
+
+    fn test(&mut self) -> Outcome<Option<(Vec<T>, Envelope)>> {
+        let request = self.request.as_mut().expect("used until it is complete");
+        match self.comm.engine.test(request).transpose() {
+            None => Ok(None),
+            Some(outcome) => self.finish(outcome).map(Some),
+        }
+    }
+}
+
+impl<T: Element> Drop for Owned<T> {
+    fn drop(&mut self) {
+        let idle = match &mut self.request {
+            None => true,
+            Some(request) => self.comm.engine.cancel(request),
+        };
+        if idle {
+            // SAFETY: the engine no longer touches the vector, and this is its only drop.
+            unsafe { ManuallyDrop::drop(&mut self.data) };
+        }
+    }
+}
+
+/// A send under way that owns its data; from [`Comm::isend_owned`].
+#[must_use = "the vector comes back from wait()"]
+pub struct OwnedSend<T: Element>(Owned<T>);
+
+/// A receive under way that owns its buffer; from [`Comm::irecv_owned`].
+#[must_use = "the vector comes back from wait()"]
+pub struct OwnedRecv<T: Element>(Owned<T>);
+
+impl<T: Element> OwnedSend<T> {
+    /// Blocks until the vector may be reused and gives it back.
+    #[track_caller]
+    pub fn wait(mut self) -> Result<Vec<T>> {
+        let _timed = self.0.comm.clock.clone().communicating_owned();
+        match self.0.wait() {
+            Ok((data, _)) => Ok(data),
+            Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, named::<T>())),
+        }
+    }
+
+    /// Looks whether the send is complete.
+    #[track_caller]
+    pub fn test(mut self) -> Result<Test<Vec<T>, Self>> {
+        match self.0.test() {
+            Ok(Some((data, _))) => Ok(Test::Done(data)),
+            Ok(None) => Ok(Test::Pending(self)),
+            Err(fault) => Err(self.0.comm().fault("test", Location::caller(), fault, named::<T>())),
+        }
+    }
+}
+
+impl<T: Element> OwnedRecv<T> {
+    /// Blocks until the message is there; gives the vector back with as many elements as came.
+    #[track_caller]
+    pub fn wait(mut self) -> Result<(Vec<T>, Status)> {
+        let _timed = self.0.comm.clock.clone().communicating_owned();
+        match self.0.wait() {
+            Ok(done) => Ok(received(done)),
+            Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, named::<T>())),
+        }
+    }
+
+    /// Looks whether the message is there.
+    #[track_caller]
+    pub fn test(mut self) -> Result<Test<(Vec<T>, Status), Self>> {
+        match self.0.test() {
+            Ok(Some(done)) => Ok(Test::Done(received(done))),
+            Ok(None) => Ok(Test::Pending(self)),
+            Err(fault) => Err(self.0.comm().fault("test", Location::caller(), fault, named::<T>())),
+        }
+    }
+}
+
+fn received<T: Element>((mut data, envelope): (Vec<T>, Envelope)) -> (Vec<T>, Status) {
+    let status = Status::of::<T>(envelope);
+    debug_assert!(status.len <= data.capacity());
+    // SAFETY: the engine wrote `status.len` elements into the vector's capacity, and any bytes are a `T`.
+    unsafe { data.set_len(status.len) };
+    (data, status)
+}
+
+impl Comm {
+    /// Starts sending `data`; [`OwnedSend::wait`] gives it back. No scope is needed.
+    #[track_caller]
+    pub fn isend_owned<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Result<OwnedSend<T>> {
+        let place = Location::caller();
+        self.check_dest("isend_owned", dest, tag, place)?;
+        let data = ManuallyDrop::new(data);
+        // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
+        let started = unsafe {
+            self.engine().isend(data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag)
+        };
+        match started {
+            Ok(request) => {
+                Ok(OwnedSend(Owned { comm: self.inner.clone(), request: Some(request), data }))
+            }
+            Err(fault) => {
+                drop(ManuallyDrop::into_inner(data));
+                Err(self.fault("isend_owned", place, fault, named::<T>()))
+            }
+        }
+    }
+
+    /// Starts receiving at most `buffer.capacity()` elements into `buffer`, whose contents are discarded.
+    ///
+    /// ```
+    /// rankine::testing::ranks([2], |world| {
+    ///     if world.rank() == 0 {
+    ///         let r = world.irecv_owned(Vec::with_capacity(10), 1, 3)?;
+    ///         let (data, status) = r.wait()?;
+    ///         assert_eq!((data, status.source), (vec![4u8, 5], 1));
+    ///     } else {
+    ///         world.isend_owned(vec![4u8, 5], 0, 3)?.wait()?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn irecv_owned<T: Element>(
+        &self,
+        mut buffer: Vec<T>,
+        source: impl Into<Source>,
+        tag: impl Into<Tag>,
+    ) -> Result<OwnedRecv<T>> {
+        let place = Location::caller();
+        let (from, tagged) = self.check_source("irecv_owned", source.into(), tag.into(), place)?;
+        buffer.clear();
+        let mut data = ManuallyDrop::new(buffer);
+        let bytes = match size_of::<T>() {
+            0 => 0,
+            size => data.capacity() * size,
+        };
+        // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
+        // or leaked.
+        let started =
+            unsafe { self.engine().irecv(data.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
+        match started {
+            Ok(request) => {
+                Ok(OwnedRecv(Owned { comm: self.inner.clone(), request: Some(request), data }))
+            }
+            Err(fault) => {
+                drop(ManuallyDrop::into_inner(data));
+                Err(self.fault("irecv_owned", place, fault, named::<T>()))
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Nonblocking calls on borrowed buffers: a scope that no operation outlives.
+//!
+//! The scope keeps the engine's record of every operation, so that one whose handle is forgotten is completed (or
+//! cancelled) all the same before the borrow ends. Owned buffers are in `request`.
+
+use super::p2p::{Source, Tag};
+use super::request::{Buffer, Request};
+use super::{Comm, Element};
+use crate::engine::{self, Envelope, Outcome, Place};
+use crate::error::{Error, ErrorKind, Result};
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::panic::Location;
+
+/// The operations of one [`Comm::scope`].
+pub(crate) struct Table<'c> {
+    pub comm: &'c Comm,
+    entries: RefCell<Vec<Option<engine::Request>>>,
+    /// How many entries are still under way.
+    open: Cell<usize>,
+}
+
+impl<'c> Table<'c> {
+    fn add(&self, request: engine::Request) -> usize {
+        let mut entries = self.entries.borrow_mut();
+        entries.push(Some(request));
+        self.open.set(self.open.get() + 1);
+        entries.len() - 1
+    }
+
+    fn close(&self, entry: &mut Option<engine::Request>) {
+        *entry = None;
+        self.open.set(self.open.get() - 1);
+    }
+
+    pub fn wait(&self, index: usize) -> Outcome<Envelope> {
+        let entry = &mut self.entries.borrow_mut()[index];
+        let request = entry.as_mut().expect("a handle is used once");
+        let outcome = self.comm.engine().wait(request);
+        if !matches!(outcome, Err(engine::Fault::Aborted)) {
+            self.close(entry);
+        }
+        outcome
+    }
+
+    pub fn test(&self, index: usize) -> Outcome<Option<Envelope>> {
+        let entry = &mut self.entries.borrow_mut()[index];
+        let request = entry.as_mut().expect("a handle is used once");
+        let outcome = self.comm.engine().test(request);
+        if !matches!(outcome, Ok(None) | Err(engine::Fault::Aborted)) {
+            self.close(entry);
+        }
+        outcome
+    }
+
+    /// Completes everything that is still under way.
+    fn finish(&self, place: Place) -> Result<()> {
+        if self.open.get() == 0 {
+            return Ok(());
+        }
+        let mut first = Ok(());
+        let entries = self.entries.borrow().len();
+        for index in 0..entries {
+            let open = self.entries.borrow()[index].is_some();
+            if open && let Err(fault) = self.wait(index) {
+                let error = self.comm.fault("scope", place, fault, ("elements", 1));
+                first = first.and(Err(error));
+            }
+        }
+        first
+    }
+
+    /// Takes everything back that is still under way; what cannot be taken back brings the job down, because its
+    /// buffer is about to go.
+    fn cancel(&self, why: &Error) {
+        for entry in self.entries.borrow_mut().iter_mut() {
+            if let Some(request) = entry {
+                if !self.comm.engine().cancel(request) {
+                    self.comm.engine().bring_down(why.clone());
+                }
+                self.close(entry);
+            }
+        }
+    }
+}
+
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        if self.open.get() == 0 {
+            return;
+        }
+        // Only a panic in the scope's closure or a failed completion comes here.
+        let why = Error::new(ErrorKind::Panic, "panicked with nonblocking operations under way")
+            .on_rank(self.comm.rank());
+        self.cancel(&why);
+    }
+}
+
+/// Starts nonblocking operations on buffers that outlive the scope; from [`Comm::scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    table: Table<'env>,
+    /// Invariant in both, as std's thread scopes are: a buffer must live for the whole scope.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+impl Comm {
+    /// Runs `f`, which may start nonblocking operations on borrowed buffers; when it returns, all of them are
+    /// complete, also those whose handle was forgotten.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let (right, left) = ((world.rank() + 1) % world.size(), (world.rank() + world.size() - 1) % world.size());
+    ///     let (edge, mut ghost) = ([world.rank() as f64], [0.0]);
+    ///     world.scope(|s| {
+    ///         let r = s.irecv(&mut ghost, left, 1)?;
+    ///         let t = s.isend(&edge, right, 1)?;
+    ///         // work that needs neither buffer
+    ///         let (ghost, status) = r.wait()?;
+    ///         assert_eq!((ghost[0], status.source), (left as f64, left));
+    ///         t.wait()?;
+    ///         Ok(())
+    ///     })?;
+    ///     assert_eq!(ghost[0], left as f64);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// If `f` fails, what is under way is taken back. A receive always can be; a send that MPI cannot take back
+    /// ends the job with the error, since its buffer could not be given back safely.
+    ///
+    /// A buffer under way cannot be touched:
+    ///
+    /// ```compile_fail,E0503
+    /// rankine::testing::ranks([1], |world| {
+    ///     let mut ghost = [0.0];
+    ///     world.scope(|s| {
+    ///         let r = s.irecv(&mut ghost, 0, 1)?;
+    ///         ghost[0] = 1.0;
+    ///         r.wait()?;
+    ///         Ok(())
+    ///     })
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn scope<'env, R>(
+        &'env self,
+        f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
+    ) -> Result<R> {
+        let place = Location::caller();
+        let table = Table { comm: self, entries: RefCell::new(Vec::new()), open: Cell::new(0) };
+        let scope = Scope { table, scope: PhantomData, env: PhantomData };
+        match f(&scope) {
+            Ok(value) => {
+                scope.table.finish(place)?;
+                Ok(value)
+            }
+            Err(error) => {
+                scope.table.cancel(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<'scope, 'env> Scope<'scope, 'env> {
+    /// Starts sending `data` to rank `dest`; [`Request::wait`] gives the buffer back.
+    #[track_caller]
+    pub fn isend<T: Element>(
+        &'scope self,
+        data: &'scope [T],
+        dest: usize,
+        tag: i32,
+    ) -> Result<Request<'scope, &'scope [T]>> {
+        self.isend_at(data, dest, tag, Location::caller())
+    }
+
+    /// Starts receiving at most `data.len()` elements; [`Request::wait`] gives the buffer back with the status.
+    #[track_caller]
+    pub fn irecv<T: Element>(
+        &'scope self,
+        data: &'scope mut [T],
+        source: impl Into<Source>,
+        tag: impl Into<Tag>,
+    ) -> Result<Request<'scope, &'scope mut [T]>> {
+        self.irecv_at(data, source.into(), tag.into(), Location::caller())
+    }
+
+    pub(crate) fn isend_at<T: Element>(
+        &'scope self,
+        data: &'scope [T],
+        dest: usize,
+        tag: i32,
+        place: Place,
+    ) -> Result<Request<'scope, &'scope [T]>> {
+        let comm = self.table.comm;
+        comm.check_dest("isend", dest, tag, place)?;
+        let _timed = comm.inner.clock.communicating();
+        // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
+        // 'scope ends, whatever becomes of the handle.
+        let started = unsafe {
+            comm.engine().isend(data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag)
+        };
+        let request = started
+            .map_err(|fault| comm.fault("isend", place, fault, super::p2p::named::<T>()))?;
+        Ok(Request::new(&self.table, self.table.add(request), <&[T]>::lay_down(data), place))
+    }
+
+    pub(crate) fn irecv_at<T: Element>(
+        &'scope self,
+        data: &'scope mut [T],
+        source: Source,
+        tag: Tag,
+        place: Place,
+    ) -> Result<Request<'scope, &'scope mut [T]>> {
+        let comm = self.table.comm;
+        let (from, tagged) = comm.check_source("irecv", source, tag, place)?;
+        let _timed = comm.inner.clock.communicating();
+        let raw = <&mut [T]>::lay_down(data);
+        // SAFETY: `data` is borrowed mutably for all of 'scope and only the raw parts of it are kept until the
+        // operation is complete; the table completes or cancels it before 'scope ends.
+        let started = unsafe {
+            comm.engine().irecv(raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND, from, tagged)
+        };
+        let request = started
+            .map_err(|fault| comm.fault("irecv", place, fault, super::p2p::named::<T>()))?;
+        Ok(Request::new(&self.table, self.table.add(request), raw, place))
+    }
+}

@@ -1,0 +1,256 @@
+//! What has arrived at one rank and what it has asked for: matching, under the rank's own lock.
+//!
+//! Letters come through the rings, in order. Whoever holds the lock may sort them: the rank itself whenever it is
+//! in a call, or a sender that would otherwise wait for a rank that computes. So whichever side comes second does
+//! the copy, and no third party has to run.
+
+use super::World;
+use super::letter::{Letter, Want};
+use super::parker::Parker;
+use super::ring::Ring;
+use super::sync::{AtomicU32, Ordering, fence};
+use crate::comm::element::Kind;
+use crate::engine::{Envelope, Outcome};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+pub(super) type Link = Arc<Ring<Letter>>;
+
+pub(super) struct Inbox {
+    sorted: Mutex<Sorted>,
+    /// Moves on when another thread has sorted letters for this rank: something may be there that no ring shows.
+    sorted_by_others: AtomicU32,
+    /// How many receives are posted; a hint to senders that it pays to sort here.
+    posted: AtomicU32,
+    pub parker: Parker,
+}
+
+/// The rank's letters and receives, behind its lock.
+pub(super) struct Sorted {
+    /// Arrived and not yet asked for, in order.
+    unexpected: VecDeque<Letter>,
+    /// Asked for and not yet arrived, in order.
+    posted: Vec<Posted>,
+    /// The rings of all ranks that have ever sent here.
+    links: Vec<Link>,
+}
+
+/// A receive that has been started.
+struct Posted {
+    want: Want,
+    kind: Kind,
+    data: *mut u8,
+    capacity: usize,
+    ticket: Arc<Ticket>,
+}
+
+// SAFETY: the buffer is the poster's promise to `irecv` to leave alone until the receive is over.
+unsafe impl Send for Posted {}
+
+/// How a started receive ended.
+pub(super) struct Ticket {
+    ended: AtomicU32,
+    outcome: Mutex<Option<Outcome<Envelope>>>,
+}
+
+impl Ticket {
+    #[inline(always)]
+    pub fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire) != 0
+    }
+
+    /// The outcome, once.
+    pub fn take(&self) -> Option<Outcome<Envelope>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn end(&self, outcome: Outcome<Envelope>) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        self.ended.store(1, Ordering::Release);
+    }
+}
+
+impl Inbox {
+    pub fn new() -> Inbox {
+        let sorted = Sorted { unexpected: VecDeque::new(), posted: Vec::new(), links: Vec::new() };
+        Inbox {
+            sorted: Mutex::new(sorted),
+            sorted_by_others: AtomicU32::new(0),
+            posted: AtomicU32::new(0),
+            parker: Parker::new(),
+        }
+    }
+
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, Sorted> {
+        self.sorted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, Sorted>> {
+        match self.sorted.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// A number that moves on when others have sorted here.
+    #[inline(always)]
+    pub fn changes(&self) -> u32 {
+        self.sorted_by_others.load(Ordering::Acquire)
+    }
+
+    /// Whether any ring has a letter.
+    pub fn any_ready(&self) -> bool {
+        self.lock().links.iter().any(|link| link.ready())
+    }
+
+    /// Another rank has sorted here: the owner should look, also if it sleeps.
+    pub fn tell_owner(&self) {
+        self.sorted_by_others.fetch_add(1, Ordering::AcqRel);
+        self.parker.wake();
+    }
+
+    /// Whether a sender should try to hand its letter over itself. To be asked after the letter is in the ring and a
+    /// fence.
+    #[inline(always)]
+    pub fn has_posted(&self) -> bool {
+        self.posted.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl Sorted {
+    pub fn add_link(&mut self, link: Link) {
+        self.links.push(link);
+    }
+
+    /// Hands a letter to the first posted receive that wants it; gives it back if none does.
+    fn match_posted(&mut self, world: &World, inbox: &Inbox, letter: Letter) -> Option<Letter> {
+        let Some(index) = self.posted.iter().position(|posted| posted.want.accepts(&letter)) else {
+            return Some(letter);
+        };
+        let posted = self.posted.remove(index);
+        inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+        // SAFETY: the buffer is valid and untouched until the ticket has ended or the receive is taken back under
+        // this lock.
+        let outcome = unsafe { letter.deliver(world, posted.kind, posted.data, posted.capacity) };
+        posted.ticket.end(outcome);
+        None
+    }
+
+    /// Sorts all letters of one ring.
+    pub fn drain(&mut self, world: &World, inbox: &Inbox, link: &Ring<Letter>) {
+        // SAFETY: only the holder of the inbox's lock pops its rings.
+        while let Some(letter) = unsafe { link.pop() } {
+            if let Some(letter) = self.match_posted(world, inbox, letter) {
+                self.unexpected.push_back(letter);
+            }
+        }
+    }
+
+    /// Sorts all letters there are.
+    pub fn drain_all(&mut self, world: &World, inbox: &Inbox) {
+        let links = std::mem::take(&mut self.links);
+        for link in &links {
+            self.drain(world, inbox, link);
+        }
+        self.links = links;
+    }
+
+    /// Takes the first letter that `want` accepts from what has been sorted.
+    #[inline]
+    pub fn take_unexpected(&mut self, want: &Want) -> Option<Letter> {
+        if self.unexpected.is_empty() {
+            return None;
+        }
+        let index = self.unexpected.iter().position(|letter| want.accepts(letter))?;
+        self.unexpected.remove(index)
+    }
+
+    /// Takes the first letter that `want` accepts, sorting those of `link` (or of all rings) on the way.
+    #[inline]
+    pub fn take(
+        &mut self,
+        world: &World,
+        inbox: &Inbox,
+        want: &Want,
+        link: Option<&Ring<Letter>>,
+    ) -> Option<Letter> {
+        if let Some(letter) = self.take_unexpected(want) {
+            return Some(letter);
+        }
+        let Some(link) = link else {
+            self.drain_all(world, inbox);
+            return self.take_unexpected(want);
+        };
+        // SAFETY: only the holder of the inbox's lock pops its rings.
+        while let Some(letter) = unsafe { link.pop() } {
+            let letter = if self.posted.is_empty() {
+                letter
+            } else {
+                match self.match_posted(world, inbox, letter) {
+                    Some(letter) => letter,
+                    None => continue,
+                }
+            };
+            if want.accepts(&letter) {
+                return Some(letter);
+            }
+            self.unexpected.push_back(letter);
+        }
+        None
+    }
+
+    /// The envelope of the first letter that `want` accepts.
+    pub fn find(&mut self, world: &World, inbox: &Inbox, want: &Want) -> Option<Envelope> {
+        self.drain_all(world, inbox);
+        self.unexpected.iter().find(|letter| want.accepts(letter)).map(Letter::envelope)
+    }
+
+    /// The letter with which a sender lends its buffer, if it has not been delivered.
+    pub fn lent(&mut self, loan: *const super::letter::Loan) -> Option<usize> {
+        self.unexpected.iter().position(|letter| letter.is_lent_as(loan))
+    }
+
+    pub fn unexpected_at(&mut self, index: usize) -> &mut Letter {
+        &mut self.unexpected[index]
+    }
+
+    pub fn remove_unexpected(&mut self, index: usize) {
+        self.unexpected.remove(index);
+    }
+
+    /// Starts a receive, unless its letter is there already: then that is its outcome.
+    ///
+    /// # Safety
+    /// `data` is valid for writes of `capacity` bytes, and left alone, until the ticket has ended or
+    /// [`Sorted::withdraw`] has taken it back.
+    pub unsafe fn post(
+        &mut self,
+        world: &World,
+        inbox: &Inbox,
+        want: Want,
+        kind: Kind,
+        data: *mut u8,
+        capacity: usize,
+    ) -> Result<Outcome<Envelope>, Arc<Ticket>> {
+        if let Some(letter) = self.take_unexpected(&want) {
+            // SAFETY: the caller's promise.
+            return Ok(unsafe { letter.deliver(world, kind, data, capacity) });
+        }
+        let ticket = Arc::new(Ticket { ended: AtomicU32::new(0), outcome: Mutex::new(None) });
+        self.posted.push(Posted { want, kind, data, capacity, ticket: ticket.clone() });
+        inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+        // A sender looks at `posted` after its letter is in the ring, we look into the rings after `posted` is
+        // stored: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        self.drain_all(world, inbox);
+        Err(ticket)
+    }
+
+    /// Takes a started receive back. If it is not there any more, it has ended.
+    pub fn withdraw(&mut self, inbox: &Inbox, ticket: &Arc<Ticket>) {
+        self.posted.retain(|posted| !Arc::ptr_eq(&posted.ticket, ticket));
+        inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,182 @@
+//! One message on its way between two threads: its envelope, and its contents in one of three forms.
+//!
+//! Small ones travel inside the letter. Larger ones are lent: the receiver copies straight out of the sender's
+//! buffer, once. Vectors sent by value are moved. Who matches which letter is `inbox`'s business.
+
+use super::World;
+use super::sync::{AtomicU32, Ordering};
+use crate::comm::element::Kind;
+use crate::engine::{Envelope, Fault, From, Outcome, Parcel, Tagged};
+
+/// The largest message that travels inside the letter; with the envelope it makes one cache line.
+pub(super) const INLINE: usize = 38;
+
+pub(super) struct Letter {
+    pub context: u32,
+    /// The sender's rank in the communicator.
+    pub source: u32,
+    pub tag: i32,
+    pub kind: u8,
+    pub body: Body,
+}
+
+pub(super) enum Body {
+    Inline { len: u8, data: [u8; INLINE] },
+    Lent { data: *const u8, len: usize, loan: *const Loan },
+    Moved(Box<dyn Parcel>),
+}
+
+// SAFETY: the pointers of a lent body stay valid until the receiver has marked the loan, on whatever thread.
+unsafe impl Send for Letter {}
+
+/// The sender's side of a lent buffer: says when it has been given back.
+pub(super) struct Loan {
+    returned: AtomicU32,
+    /// The world rank to wake.
+    owner: u32,
+}
+
+impl Loan {
+    pub fn new(owner: usize) -> Loan {
+        Loan { returned: AtomicU32::new(0), owner: owner as u32 }
+    }
+
+    #[inline(always)]
+    pub fn returned(&self) -> bool {
+        self.returned.load(Ordering::Acquire) != 0
+    }
+
+    /// Gives the buffer back and wakes its owner.
+    ///
+    /// # Safety
+    /// `loan` is valid and not yet returned. It may be gone as soon as it is.
+    #[inline]
+    unsafe fn give_back(loan: *const Loan, world: &World) {
+        // SAFETY: valid until the store, which is the last thing done to it.
+        let owner = unsafe {
+            let owner = (*loan).owner;
+            (*loan).returned.store(1, Ordering::Release);
+            owner
+        };
+        world.wake(owner as usize);
+    }
+}
+
+/// Whom and what a receive or probe accepts.
+#[derive(Clone, Copy)]
+pub(super) struct Want {
+    pub context: u32,
+    pub from: From,
+    pub tag: Tagged,
+}
+
+impl Want {
+    #[inline(always)]
+    pub fn accepts(&self, letter: &Letter) -> bool {
+        letter.context == self.context
+            && match self.from {
+                From::Any => true,
+                From::Rank(rank) => rank == letter.source as usize,
+            }
+            && match self.tag {
+                Tagged::Any => true,
+                Tagged::Tag(tag) => tag == letter.tag,
+            }
+    }
+}
+
+impl Letter {
+    /// A letter with `data` inside; it fits.
+    #[inline(always)]
+    pub fn inline(context: u32, source: usize, tag: i32, kind: Kind, data: &[u8]) -> Letter {
+        let mut body = [0; INLINE];
+        copy_small(data, &mut body);
+        let body = Body::Inline { len: data.len() as u8, data: body };
+        Letter { context, source: source as u32, tag, kind: kind.code(), body }
+    }
+
+    pub fn envelope(&self) -> Envelope {
+        let bytes = match &self.body {
+            Body::Inline { len, .. } => usize::from(*len),
+            Body::Lent { len, .. } => *len,
+            Body::Moved(parcel) => parcel.bytes().len(),
+        };
+        Envelope { source: self.source as usize, tag: self.tag, kind: self.kind, bytes }
+    }
+
+    /// Ends the letter: copies what it holds to `data`, of `capacity` bytes, and gives a lent buffer back. The
+    /// sender is served also when the receiver cannot take it.
+    ///
+    /// # Safety
+    /// `data` is valid for writes of `capacity` bytes and does not overlap a lent buffer.
+    #[inline]
+    pub unsafe fn deliver(self, world: &World, kind: Kind, data: *mut u8, capacity: usize) -> Outcome<Envelope> {
+        let envelope = self.envelope();
+        let fits = envelope.bytes <= capacity && envelope.kind == kind.code();
+        match self.body {
+            Body::Inline { len, data: body } => {
+                if fits {
+                    // SAFETY: `len` bytes fit, the caller says.
+                    let to = unsafe { std::slice::from_raw_parts_mut(data, usize::from(len)) };
+                    copy_small(&body[..usize::from(len)], to);
+                }
+            }
+            Body::Lent { data: from, len, loan } => {
+                // SAFETY: a lent buffer is valid until it is given back; the rest is the caller's promise.
+                unsafe {
+                    if fits {
+                        std::ptr::copy_nonoverlapping(from, data, len);
+                    }
+                    Loan::give_back(loan, world);
+                }
+            }
+            Body::Moved(parcel) => {
+                if fits {
+                    let from = parcel.bytes();
+                    // SAFETY: the caller's promise; a parcel is the letter's own.
+                    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), data, from.len()) };
+                }
+            }
+        }
+        if fits { Ok(envelope) } else { Err(misfit(envelope, kind, capacity)) }
+    }
+
+    /// The sender no longer lends: the letter keeps a copy.
+    ///
+    /// # Safety
+    /// The body is lent and not yet given back.
+    pub unsafe fn keep_copy(&mut self) {
+        if let Body::Lent { data, len, .. } = self.body {
+            // SAFETY: a lent buffer is valid until it is given back.
+            let copy = unsafe { std::slice::from_raw_parts(data, len) }.to_vec();
+            self.body = Body::Moved(Box::new(copy));
+        }
+    }
+
+    pub fn is_lent_as(&self, wanted: *const Loan) -> bool {
+        matches!(self.body, Body::Lent { loan, .. } if std::ptr::eq(loan, wanted))
+    }
+}
+
+#[cold]
+fn misfit(envelope: Envelope, kind: Kind, capacity: usize) -> Fault {
+    let Envelope { source, tag, kind: sent, bytes } = envelope;
+    if sent != kind.code() {
+        Fault::WrongKind { source, tag, sent }
+    } else {
+        Fault::Truncated { source, tag, sent: Some(bytes), capacity }
+    }
+}
+
+/// Copies a few bytes; the lengths of single numbers without a call.
+#[inline(always)]
+fn copy_small(from: &[u8], to: &mut [u8]) {
+    match from.len() {
+        8 => to[..8].copy_from_slice(&from[..8]),
+        4 => to[..4].copy_from_slice(&from[..4]),
+        16 => to[..16].copy_from_slice(&from[..16]),
+        n => to[..n].copy_from_slice(from),
+    }
+}
+
+const _: () = assert!(size_of::<Letter>() <= 56, "a letter and its slot's number share a cache line");

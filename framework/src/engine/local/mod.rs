@@ -1,0 +1,193 @@
+//! The Local engine: ranks are threads of one process.
+//!
+//! A small message is one cache line in a ring; a larger one is copied once, straight from the sender's buffer into
+//! the receiver's, by whichever side comes second; a vector sent by value is moved. Collectives meet at a gate and
+//! read each other's buffers. README.md beside this file explains the protocol. Nothing here knows of MPI.
+
+mod collective;
+mod gate;
+mod inbox;
+mod letter;
+mod p2p;
+mod parker;
+mod ring;
+#[cfg(test)]
+mod ring_tests;
+mod sync;
+
+pub(crate) use p2p::Request;
+
+use collective::Meeting;
+use inbox::{Inbox, Link};
+use ring::Ring;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use sync::Padded;
+
+/// All ranks of a job that runs on threads.
+pub(crate) struct World {
+    size: usize,
+    inboxes: Box<[Padded<Inbox>]>,
+    /// The ring from rank s to rank d at `d * size + s`, made when one of the two first needs it.
+    links: Box<[OnceLock<Link>]>,
+    /// Letters a ring holds.
+    ring_slots: usize,
+    checked: bool,
+    patience: Patience,
+    aborted: AtomicBool,
+    contexts: AtomicU32,
+    everyone: Arc<Group>,
+}
+
+/// How long a waiting rank keeps its core before it gives way, and before it sleeps.
+#[derive(Clone, Copy)]
+struct Patience {
+    spins: u32,
+    yields: u32,
+}
+
+/// The ranks of a communicator and where they meet; shared by all of them.
+struct Group {
+    context: u32,
+    /// Communicator rank to world rank.
+    members: Box<[u32]>,
+    meeting: Meeting,
+}
+
+/// One rank's handle of a communicator.
+pub(crate) struct Local {
+    world: Arc<World>,
+    group: Arc<Group>,
+    /// In the communicator.
+    rank: usize,
+    /// In the world.
+    me: usize,
+}
+
+impl World {
+    pub fn new(size: usize, threads: usize, checked: bool) -> Arc<World> {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        // With a core for each, whoever waits may as well watch; with fewer, it stands in the other's way.
+        let patience = if size * threads <= cores {
+            Patience { spins: 20_000, yields: 200 }
+        } else {
+            Patience { spins: 40, yields: 20 }
+        };
+        let members: Box<[u32]> = (0..size as u32).collect();
+        Arc::new(World {
+            size,
+            inboxes: (0..size).map(|_| Padded(Inbox::new())).collect(),
+            links: (0..size * size).map(|_| OnceLock::new()).collect(),
+            ring_slots: (4096 / size).clamp(4, 64).next_power_of_two(),
+            checked,
+            patience,
+            aborted: AtomicBool::new(false),
+            contexts: AtomicU32::new(1),
+            everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size), members }),
+        })
+    }
+
+    /// The current thread is rank `me` from now on.
+    pub fn enter(&self, me: usize) {
+        self.inboxes[me].parker.enter();
+    }
+
+    /// The job is going down: every waiting call ends with `Aborted`.
+    pub fn abort(&self) {
+        self.aborted.store(true, Ordering::SeqCst);
+        for inbox in &self.inboxes {
+            inbox.parker.wake();
+        }
+    }
+
+    fn aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn wake(&self, rank: usize) {
+        self.inboxes[rank].parker.wake();
+    }
+
+    /// The ring from `source` to `dest`, world ranks.
+    #[inline]
+    fn link(&self, dest: usize, source: usize) -> &Link {
+        let slot = &self.links[dest * self.size + source];
+        match slot.get() {
+            Some(link) => link,
+            None => self.make_link(slot, dest),
+        }
+    }
+
+    #[cold]
+    fn make_link<'w>(&self, slot: &'w OnceLock<Link>, dest: usize) -> &'w Link {
+        slot.get_or_init(|| {
+            let link: Link = Arc::new(Ring::new(self.ring_slots));
+            self.inboxes[dest].lock().add_link(link.clone());
+            link
+        })
+    }
+
+    fn new_context(&self) -> u32 {
+        self.contexts.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Blocks rank `me` until `ready`: watches, gives way, sleeps.
+    #[inline]
+    fn wait(&self, me: usize, mut ready: impl FnMut() -> bool) -> crate::engine::Outcome<()> {
+        for _ in 0..self.patience.spins {
+            if ready() {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+        self.wait_long(me, &mut ready)
+    }
+
+    #[cold]
+    fn wait_long(&self, me: usize, ready: &mut dyn FnMut() -> bool) -> crate::engine::Outcome<()> {
+        let mut yields = 0;
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            if self.aborted() {
+                return Err(crate::engine::Fault::Aborted);
+            }
+            if yields < self.patience.yields {
+                yields += 1;
+                std::thread::yield_now();
+            } else {
+                self.inboxes[me].parker.park(|| ready() || self.aborted());
+            }
+        }
+    }
+}
+
+impl Local {
+    /// The communicator of all ranks, for rank `me`.
+    pub fn world(world: &Arc<World>, me: usize) -> Local {
+        Local { world: world.clone(), group: world.everyone.clone(), rank: me, me }
+    }
+
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    pub fn size(&self) -> usize {
+        self.group.members.len()
+    }
+
+    pub fn node(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    #[inline(always)]
+    fn world_rank(&self, rank: usize) -> usize {
+        self.group.members[rank] as usize
+    }
+
+    fn inbox(&self) -> &Inbox {
+        &self.world.inboxes[self.me]
+    }
+}

@@ -1,0 +1,362 @@
+//! Sends, receives and probes of the Local engine, on top of rings and inboxes.
+
+use super::Local;
+use super::inbox::{Inbox, Ticket};
+use super::letter::{Body, INLINE, Letter, Loan, Want};
+use crate::comm::element::{Element, Kind};
+use crate::engine::{Envelope, Fault, From, Outcome, Tagged};
+use std::any::TypeId;
+use std::sync::Arc;
+
+/// Up to this many bytes a standard send does not insist on its receiver: after a while it leaves a copy and
+/// returns. In the checked mode every send insists.
+const BUFFERED: usize = 64 << 10;
+
+/// How often a sender looks for its receiver before it leaves a copy: about as long as the copy costs.
+fn linger(bytes: usize) -> u32 {
+    50 + bytes as u32 / 64
+}
+
+/// A nonblocking operation of this engine.
+pub(crate) struct Request(State);
+
+enum State {
+    /// Over when it was started.
+    Over(Option<Outcome<Envelope>>),
+    Receive(Arc<Ticket>),
+    Send(Lending),
+}
+
+/// A send whose receiver has not copied yet.
+struct Lending {
+    loan: Box<Loan>,
+    /// In the world.
+    dest: usize,
+    bytes: usize,
+}
+
+/// What a complete send reports; nobody looks at it.
+const SENT: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
+
+impl Local {
+    #[inline]
+    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+        let to = self.world_rank(dest);
+        if data.len() <= INLINE && !self.world.checked {
+            self.post_letter(to, Letter::inline(self.group.context, self.rank, tag, kind, data));
+            return Ok(());
+        }
+        let loan = Loan::new(self.me);
+        self.lend(to, data.as_ptr(), data.len(), kind, tag, &loan);
+        self.reclaim(to, data.len(), &loan)
+    }
+
+    pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
+        if self.world.checked {
+            return self.send(bytemuck::cast_slice(&data), T::KIND, dest, tag);
+        }
+        let body = Body::Moved(Box::new(data));
+        let (context, source, kind) = (self.group.context, self.rank as u32, T::KIND.code());
+        self.post_letter(self.world_rank(dest), Letter { context, source, tag, kind, body });
+        Ok(())
+    }
+
+    /// Puts a letter into the ring to `to`; if it is full, sorts it into the receiver's inbox first.
+    #[inline]
+    fn post_letter(&self, to: usize, letter: Letter) {
+        let link = self.world.link(to, self.me);
+        // SAFETY: the ring from this rank is pushed by this rank's thread only.
+        if let Err(letter) = unsafe { link.push(letter) } {
+            self.post_to_full(to, letter);
+        }
+        self.world.wake(to);
+    }
+
+    #[cold]
+    fn post_to_full(&self, to: usize, mut letter: Letter) {
+        let (link, inbox) = (self.world.link(to, self.me), &self.world.inboxes[to]);
+        loop {
+            inbox.lock().drain(&self.world, inbox, link);
+            inbox.tell_owner();
+            // SAFETY: as in `post_letter`.
+            match unsafe { link.push(letter) } {
+                Ok(()) => return,
+                Err(back) => letter = back,
+            }
+        }
+    }
+
+    fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
+        let body = Body::Lent { data, len, loan };
+        let (context, source, kind) = (self.group.context, self.rank as u32, kind.code());
+        self.post_letter(to, Letter { context, source, tag, kind, body });
+        // `wake` in `post_letter` was a fence: if a receive is posted that we do not see, its poster sees our letter.
+        self.hand_over(to);
+    }
+
+    /// If the receiver has posted receives, sorts our letters there: the copy is then done here, without it.
+    fn hand_over(&self, to: usize) {
+        let inbox: &Inbox = &self.world.inboxes[to];
+        if inbox.has_posted()
+            && let Some(mut sorted) = inbox.try_lock()
+        {
+            sorted.drain(&self.world, inbox, self.world.link(to, self.me));
+            drop(sorted);
+            inbox.tell_owner();
+        }
+    }
+
+    /// Blocks until the lent buffer is given back, or leaves a copy in its place.
+    fn reclaim(&self, to: usize, bytes: usize, loan: &Loan) -> Outcome<()> {
+        let buffered = bytes <= BUFFERED && !self.world.checked;
+        let mut looks = if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
+        while looks > 0 {
+            if loan.returned() {
+                return Ok(());
+            }
+            if looks.is_multiple_of(64) {
+                self.hand_over(to);
+            }
+            std::hint::spin_loop();
+            looks -= 1;
+        }
+        if buffered {
+            self.leave_copy(to, loan);
+            return Ok(());
+        }
+        // From here on the receiver is told of us by the letter, and tells us by waking.
+        let waited = self.world.wait(self.me, || {
+            loan.returned() || {
+                self.hand_over(to);
+                loan.returned()
+            }
+        });
+        if waited.is_err() {
+            self.take_back(to, loan);
+        }
+        waited
+    }
+
+    /// Turns a lent letter into one with its own copy. The letter is in the ring or in the inbox, or delivered.
+    fn leave_copy(&self, to: usize, loan: &Loan) {
+        let inbox: &Inbox = &self.world.inboxes[to];
+        let mut sorted = inbox.lock();
+        sorted.drain(&self.world, inbox, self.world.link(to, self.me));
+        if let Some(index) = sorted.lent(loan) {
+            // SAFETY: it stands among the undelivered, and delivery needs the lock that we hold.
+            unsafe { sorted.unexpected_at(index).keep_copy() };
+        }
+        drop(sorted);
+        inbox.tell_owner();
+    }
+
+    /// Removes a lent letter, unless it has been delivered. After this the buffer is the sender's either way.
+    fn take_back(&self, to: usize, loan: &Loan) {
+        let inbox: &Inbox = &self.world.inboxes[to];
+        let mut sorted = inbox.lock();
+        sorted.drain(&self.world, inbox, self.world.link(to, self.me));
+        if let Some(index) = sorted.lent(loan) {
+            sorted.remove_unexpected(index);
+        }
+        drop(sorted);
+        inbox.tell_owner();
+    }
+
+    #[inline]
+    pub fn recv(&self, data: &mut [u8], kind: Kind, from: From, tag: Tagged) -> Outcome<Envelope> {
+        let letter = self.await_letter(from, tag)?;
+        // SAFETY: `data` is borrowed mutably, so nobody lends it.
+        unsafe { letter.deliver(&self.world, kind, data.as_mut_ptr(), data.len()) }
+    }
+
+    pub fn recv_parcel<T: Element>(&self, from: From, tag: Tagged) -> Outcome<(Vec<T>, Envelope)> {
+        let letter = self.await_letter(from, tag)?;
+        let envelope = letter.envelope();
+        let size = size_of::<T>().max(1);
+        if envelope.kind == T::KIND.code() {
+            if let Body::Moved(parcel) = letter.body {
+                if (*parcel).type_id() != TypeId::of::<Vec<T>>() {
+                    // Another array shape of the same scalar, or the copy left by a sender that went on.
+                    let bytes = parcel.bytes();
+                    return match bytes.len().is_multiple_of(size) {
+                        true => Ok((bytemuck::pod_collect_to_vec(bytes), envelope)),
+                        false => Err(wrong_kind(envelope)),
+                    };
+                }
+                return match parcel.into_any().downcast::<Vec<T>>() {
+                    Ok(data) => Ok((*data, envelope)),
+                    Err(_) => Err(wrong_kind(envelope)),
+                };
+            }
+            if envelope.bytes.is_multiple_of(size) {
+                let mut data = Vec::<T>::with_capacity(envelope.bytes / size);
+                // SAFETY: the capacity is that many bytes, and a new allocation overlaps nothing; once all of it is
+                // written, any bytes are elements.
+                unsafe {
+                    letter.deliver(&self.world, T::KIND, data.as_mut_ptr().cast(), envelope.bytes)?;
+                    data.set_len(envelope.bytes / size);
+                }
+                return Ok((data, envelope));
+            }
+        }
+        // SAFETY: nothing is written to no bytes; this serves the sender.
+        let _ = unsafe { letter.deliver(&self.world, T::KIND, std::ptr::NonNull::dangling().as_ptr(), 0) };
+        Err(wrong_kind(envelope))
+    }
+
+    /// Blocks until a letter that matches is there and takes it.
+    #[inline]
+    fn await_letter(&self, from: From, tag: Tagged) -> Outcome<Letter> {
+        let want = Want { context: self.group.context, from, tag };
+        let (world, inbox) = (&*self.world, self.inbox());
+        let link = match from {
+            From::Rank(rank) => Some(&**world.link(self.me, self.world_rank(rank))),
+            From::Any => None,
+        };
+        loop {
+            let changes = inbox.changes();
+            let taken = inbox.lock().take(world, inbox, &want, link);
+            if let Some(letter) = taken {
+                return Ok(letter);
+            }
+            match link {
+                Some(link) => world.wait(self.me, || link.ready() || inbox.changes() != changes)?,
+                None => world.wait(self.me, || inbox.any_ready() || inbox.changes() != changes)?,
+            }
+        }
+    }
+
+    pub fn probe(&self, from: From, tag: Tagged) -> Outcome<Envelope> {
+        let inbox = self.inbox();
+        loop {
+            let changes = inbox.changes();
+            if let Some(envelope) = self.iprobe(from, tag)? {
+                return Ok(envelope);
+            }
+            self.world.wait(self.me, || inbox.any_ready() || inbox.changes() != changes)?;
+        }
+    }
+
+    pub fn iprobe(&self, from: From, tag: Tagged) -> Outcome<Option<Envelope>> {
+        let want = Want { context: self.group.context, from, tag };
+        let inbox = self.inbox();
+        let found = inbox.lock().find(&self.world, inbox, &want);
+        if found.is_none() && self.world.aborted() {
+            return Err(Fault::Aborted);
+        }
+        Ok(found)
+    }
+
+    /// # Safety
+    /// As [`Engine::isend`](crate::engine::Engine::isend).
+    pub unsafe fn isend(
+        &self,
+        data: *const u8,
+        len: usize,
+        kind: Kind,
+        dest: usize,
+        tag: i32,
+    ) -> Outcome<Request> {
+        let to = self.world_rank(dest);
+        if len <= INLINE && !self.world.checked {
+            // SAFETY: the caller's promise.
+            let data = unsafe { std::slice::from_raw_parts(data, len) };
+            self.post_letter(to, Letter::inline(self.group.context, self.rank, tag, kind, data));
+            return Ok(Request(State::Over(Some(Ok(SENT)))));
+        }
+        let lending = Lending { loan: Box::new(Loan::new(self.me)), dest: to, bytes: len };
+        self.lend(to, data, len, kind, tag, &lending.loan);
+        Ok(Request(State::Send(lending)))
+    }
+
+    /// # Safety
+    /// As [`Engine::irecv`](crate::engine::Engine::irecv).
+    pub unsafe fn irecv(
+        &self,
+        data: *mut u8,
+        len: usize,
+        kind: Kind,
+        from: From,
+        tag: Tagged,
+    ) -> Outcome<Request> {
+        let want = Want { context: self.group.context, from, tag };
+        let inbox = self.inbox();
+        // SAFETY: the caller's promise.
+        let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len) };
+        Ok(Request(match posted {
+            Ok(outcome) => State::Over(Some(outcome)),
+            Err(ticket) => State::Receive(ticket),
+        }))
+    }
+
+    pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        self.sort();
+        let over = match &mut request.0 {
+            State::Over(outcome) => outcome.take(),
+            State::Receive(ticket) if ticket.ended() => ticket.take(),
+            State::Send(lending) => {
+                self.hand_over(lending.dest);
+                lending.loan.returned().then_some(Ok(SENT))
+            }
+            State::Receive(_) => None,
+        };
+        match over {
+            Some(outcome) => outcome.map(Some),
+            None if self.world.aborted() => Err(Fault::Aborted),
+            None => Ok(None),
+        }
+    }
+
+    pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
+        match &mut request.0 {
+            State::Over(outcome) => outcome.take().unwrap_or(Err(Fault::Aborted)),
+            State::Send(lending) => {
+                // While we wait for our receiver it may wait for us to sort what it lends.
+                self.sort();
+                self.reclaim(lending.dest, lending.bytes, &lending.loan)?;
+                Ok(SENT)
+            }
+            State::Receive(ticket) => {
+                let inbox = self.inbox();
+                while !ticket.ended() {
+                    let changes = inbox.changes();
+                    self.sort();
+                    if ticket.ended() {
+                        break;
+                    }
+                    self.world.wait(self.me, || {
+                        ticket.ended() || inbox.any_ready() || inbox.changes() != changes
+                    })?;
+                }
+                ticket.take().unwrap_or(Err(Fault::Aborted))
+            }
+        }
+    }
+
+    /// Takes the operation back; on this engine that always works.
+    pub fn cancel(&self, request: &mut Request) -> bool {
+        match &mut request.0 {
+            State::Over(_) => {}
+            State::Receive(ticket) => {
+                let inbox = self.inbox();
+                inbox.lock().withdraw(inbox, ticket);
+            }
+            State::Send(lending) => {
+                if !lending.loan.returned() {
+                    self.take_back(lending.dest, &lending.loan);
+                }
+            }
+        }
+        true
+    }
+
+    /// Sorts this rank's letters, so that started receives get theirs.
+    fn sort(&self) {
+        let inbox = self.inbox();
+        inbox.lock().drain_all(&self.world, inbox);
+    }
+}
+
+fn wrong_kind(envelope: Envelope) -> Fault {
+    Fault::WrongKind { source: envelope.source, tag: envelope.tag, sent: envelope.kind }
+}

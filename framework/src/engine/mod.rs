@@ -1,0 +1,314 @@
+//! The narrow waist: what an engine must be able to do, in bytes.
+//!
+//! Everything typed, checked and pleasant stands above, in `comm`; everything about threads or MPI stands
+//! below, in `local` and `mpi`. Ranks are those of the communicator; lengths are in bytes; every argument has
+//! been checked by the caller. A third engine is one more arm.
+
+use crate::comm::element::{Element, Kind};
+use std::any::Any;
+use std::panic::Location;
+
+pub(crate) mod local;
+#[cfg(feature = "mpi")]
+pub(crate) mod mpi;
+pub(crate) mod reduction;
+pub(crate) mod signature;
+
+pub(crate) use reduction::Reduction;
+
+/// The source line of a call, from `#[track_caller]`.
+pub(crate) type Place = &'static Location<'static>;
+
+/// Which sender a receive takes a message from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum From {
+    Any,
+    Rank(usize),
+}
+
+/// Which tag a receive takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Tagged {
+    Any,
+    Tag(i32),
+}
+
+/// What is known of a message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub source: usize,
+    pub tag: i32,
+    /// The code of the sender's [`Kind`].
+    pub kind: u8,
+    pub bytes: usize,
+}
+
+/// Why an engine could not do what it was asked to; `comm` adds rank, call and place.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// `sent` is the message's length in bytes where the engine knows it.
+    Truncated { source: usize, tag: i32, sent: Option<usize>, capacity: usize },
+    /// The message has elements of another kind than the receive.
+    WrongKind { source: usize, tag: i32, sent: u8 },
+    /// Ranks disagree about a collective; the text names both.
+    Mismatch(String),
+    /// Another rank failed; the job is going down.
+    Aborted,
+    /// The library below reported an error.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    Library { call: &'static str, text: String },
+}
+
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+/// A vector on its way: moved between ranks of one process, copied otherwise.
+pub(crate) trait Parcel: Any + Send {
+    fn bytes(&self) -> &[u8];
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: Element> Parcel for Vec<T> {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// A communicator of one of the engines.
+pub(crate) enum Engine {
+    Local(local::Local),
+    #[cfg(feature = "mpi")]
+    Mpi(mpi::Mpi),
+}
+
+/// A nonblocking operation under way. It must be completed or cancelled before its buffer goes; dropping it does
+/// neither (it may leak the engine's record of it, never the safety of the buffer's owner, who must leak too).
+pub(crate) enum Request {
+    Local(local::Request),
+    #[cfg(feature = "mpi")]
+    Mpi(mpi::Request),
+}
+
+/// Calls the same method on whichever engine this is.
+macro_rules! either {
+    ($self:expr, $engine:ident => $body:expr) => {
+        match $self {
+            Engine::Local($engine) => $body,
+            #[cfg(feature = "mpi")]
+            Engine::Mpi($engine) => $body,
+        }
+    };
+}
+
+impl Engine {
+    pub fn rank(&self) -> usize {
+        either!(self, e => e.rank())
+    }
+
+    pub fn size(&self) -> usize {
+        either!(self, e => e.size())
+    }
+
+    /// `"local"` or `"mpi"`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Local(_) => "local",
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(_) => "mpi",
+        }
+    }
+
+    /// The name of the machine's node this rank runs on, as MPI or the system gives it.
+    pub fn node(&self) -> String {
+        either!(self, e => e.node())
+    }
+
+    /// Blocks until `data` may be reused.
+    #[inline]
+    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+        either!(self, e => e.send(data, kind, dest, tag))
+    }
+
+    /// Blocks until a matching message has been copied into `data`.
+    #[inline]
+    pub fn recv(&self, data: &mut [u8], kind: Kind, from: From, tag: Tagged) -> Outcome<Envelope> {
+        either!(self, e => e.recv(data, kind, from, tag))
+    }
+
+    /// Sends a vector by value; ranks of one process get the very same allocation.
+    pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
+        either!(self, e => e.send_parcel(data, dest, tag))
+    }
+
+    /// Receives a message of any length.
+    pub fn recv_parcel<T: Element>(&self, from: From, tag: Tagged) -> Outcome<(Vec<T>, Envelope)> {
+        either!(self, e => e.recv_parcel(from, tag))
+    }
+
+    /// Blocks until a matching message could be received at once, and leaves it there.
+    pub fn probe(&self, from: From, tag: Tagged) -> Outcome<Envelope> {
+        either!(self, e => e.probe(from, tag))
+    }
+
+    /// Whether a matching message could be received at once.
+    pub fn iprobe(&self, from: From, tag: Tagged) -> Outcome<Option<Envelope>> {
+        either!(self, e => e.iprobe(from, tag))
+    }
+
+    /// Starts a send.
+    ///
+    /// # Safety
+    /// `data` is valid for reads of `len` bytes, and nobody writes them, until the request is complete or cancelled.
+    pub unsafe fn isend(
+        &self,
+        data: *const u8,
+        len: usize,
+        kind: Kind,
+        dest: usize,
+        tag: i32,
+    ) -> Outcome<Request> {
+        // SAFETY: the caller's promise is passed on.
+        match self {
+            Engine::Local(e) => unsafe { e.isend(data, len, kind, dest, tag) }.map(Request::Local),
+            #[cfg(feature = "mpi")]
+            // SAFETY: as above.
+            Engine::Mpi(e) => unsafe { e.isend(data, len, kind, dest, tag) }.map(Request::Mpi),
+        }
+    }
+
+    /// Starts a receive.
+    ///
+    /// # Safety
+    /// `data` is valid for writes of `len` bytes, and nobody else touches them, until the request is complete or
+    /// cancelled.
+    pub unsafe fn irecv(
+        &self,
+        data: *mut u8,
+        len: usize,
+        kind: Kind,
+        from: From,
+        tag: Tagged,
+    ) -> Outcome<Request> {
+        // SAFETY: the caller's promise is passed on.
+        match self {
+            Engine::Local(e) => unsafe { e.irecv(data, len, kind, from, tag) }.map(Request::Local),
+            #[cfg(feature = "mpi")]
+            // SAFETY: as above.
+            Engine::Mpi(e) => unsafe { e.irecv(data, len, kind, from, tag) }.map(Request::Mpi),
+        }
+    }
+
+    /// Whether the request is complete; once it has said so (or failed), the buffer is the caller's again and
+    /// the request must not be used any more.
+    pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        match (self, request) {
+            (Engine::Local(e), Request::Local(r)) => e.test(r),
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Request::Mpi(r)) => e.test(r),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
+    /// Blocks until the request is complete. After an error, too, the buffer is the caller's again, except
+    /// [`Fault::Aborted`]: then the request must still be cancelled.
+    pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
+        match (self, request) {
+            (Engine::Local(e), Request::Local(r)) => e.wait(r),
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Request::Mpi(r)) => e.wait(r),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
+    /// Takes an operation back without waiting for another rank. Whether it worked: then the buffer is the caller's
+    /// again (the message may have been transferred or not). If not, the engine may still touch the buffer.
+    pub fn cancel(&self, request: &mut Request) -> bool {
+        match (self, request) {
+            (Engine::Local(e), Request::Local(r)) => e.cancel(r),
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Request::Mpi(r)) => e.cancel(r),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
+    pub fn barrier(&self, place: Place) -> Outcome<()> {
+        either!(self, e => e.barrier(place))
+    }
+
+    /// `data` on `root` is copied into `data` on every other rank; all have the same length.
+    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
+        either!(self, e => e.bcast(data, kind, root, place))
+    }
+
+    /// Combines `send` of all ranks in rank order into `recv` on `root` (`None` elsewhere).
+    pub fn reduce(
+        &self,
+        send: &[u8],
+        recv: Option<&mut [u8]>,
+        op: &Reduction,
+        root: usize,
+        place: Place,
+    ) -> Outcome<()> {
+        either!(self, e => e.reduce(send, recv, op, root, place))
+    }
+
+    /// Combines `data` of all ranks in rank order, into `data` on every rank: the same bits everywhere.
+    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        either!(self, e => e.allreduce(data, op, place))
+    }
+
+    /// As [`Engine::allreduce`], from one buffer into another.
+    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        either!(self, e => e.allreduce_into(send, recv, op, place))
+    }
+
+    /// The ranks' `send`, all of one length, one after the other in `recv` on `root` (`None` elsewhere).
+    pub fn gather(
+        &self,
+        send: &[u8],
+        recv: Option<&mut [u8]>,
+        kind: Kind,
+        root: usize,
+        place: Place,
+    ) -> Outcome<()> {
+        either!(self, e => e.gather(send, recv, kind, root, place))
+    }
+
+    /// The ranks' `send`, all of one length, one after the other in `recv` on every rank.
+    pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
+        either!(self, e => e.allgather(send, recv, kind, place))
+    }
+
+    /// Ranks of one colour make a communicator, ordered by key, then by rank; `None` is in no communicator.
+    pub fn split(&self, color: Option<u32>, key: i64, place: Place) -> Outcome<Option<Engine>> {
+        match self {
+            Engine::Local(e) => Ok(e.split(color, key, place)?.map(Engine::Local)),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Ok(e.split(color, key, place)?.map(Engine::Mpi)),
+        }
+    }
+
+    /// The same ranks in a communicator of their own: its messages meet no others.
+    pub fn dup(&self, place: Place) -> Outcome<Engine> {
+        match self {
+            Engine::Local(e) => Ok(Engine::Local(e.dup(place)?)),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Ok(Engine::Mpi(e.dup(place)?)),
+        }
+    }
+
+    /// The rank cannot go on and cannot give back memory that the engine may still write: reports and ends the job.
+    /// Only the Mpi engine ever needs it; the Local engine can cancel everything.
+    pub fn bring_down(&self, error: crate::Error) -> ! {
+        match self {
+            Engine::Local(_) => unreachable!("the local engine cancels every request: {error}"),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(_) => crate::launch::bring_down(&error),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The Mpi engine: ranks are processes, and an MPI library carries the messages.
+//!
+//! All calls of MPI are in this folder, and no others: types, checks of arguments and words of errors are above the
+//! waist, in `comm`. Every return code is looked at; MPI's own error handlers are told to return.
+
+mod agree;
+mod collective;
+mod constants;
+mod count;
+mod diagnose;
+mod family;
+mod group;
+mod operator;
+mod overrun;
+mod parcel;
+mod patience;
+mod probe;
+mod recv;
+mod reduce;
+mod request;
+mod send;
+mod session;
+mod status;
+mod tag;
+
+use constants::Constants;
+use family::Life;
+use mpi::ffi;
+use status::check;
+use std::rc::Rc;
+
+pub(crate) use request::Request;
+pub(crate) use session::{abort, library_version, start};
+
+/// A communicator. The fields that every message needs are copied here.
+pub(crate) struct Mpi {
+    comm: ffi::MPI_Comm,
+    byte: ffi::MPI_Datatype,
+    /// Sends wait for their receive, and collectives compare their signatures.
+    checked: bool,
+    rank: usize,
+    size: usize,
+    shared: Rc<Shared>,
+    life: Rc<Life>,
+}
+
+/// What all communicators of a process share.
+struct Shared {
+    constants: Constants,
+    checked: bool,
+    /// See [`overrun`].
+    overruns: bool,
+    operators: operator::Operators,
+}
+
+impl Mpi {
+    /// Takes over a live communicator. Local.
+    fn new(shared: Rc<Shared>, comm: ffi::MPI_Comm) -> crate::engine::Outcome<Mpi> {
+        let (mut rank, mut size) = (0, 0);
+        // SAFETY: the communicator is live; the outputs are valid for writes.
+        unsafe {
+            // Inherited from the parent by the standard; said again because everything here depends on it.
+            let code = ffi::MPI_Comm_set_errhandler(comm, shared.constants.errors_return);
+            check("MPI_Comm_set_errhandler", code)?;
+            check("MPI_Comm_rank", ffi::MPI_Comm_rank(comm, &mut rank))?;
+            check("MPI_Comm_size", ffi::MPI_Comm_size(comm, &mut size))?;
+        }
+        Ok(Mpi {
+            comm,
+            byte: shared.constants.byte,
+            checked: shared.checked,
+            rank: rank as usize,
+            size: size as usize,
+            life: Rc::new(Life::new(comm)),
+            shared,
+        })
+    }
+
+    #[inline]
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The name MPI gives the node.
+    pub fn node(&self) -> String {
+        let capacity = self.shared.constants.max_processor_name;
+        // SAFETY: the buffer has the length MPI asks for.
+        status::text(capacity, |buffer, len| unsafe { ffi::MPI_Get_processor_name(buffer, len) })
+            .unwrap_or_else(|| "unknown".to_string())
+    }
+
+    #[inline]
+    fn constants(&self) -> &Constants {
+        &self.shared.constants
+    }
+}
+
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        self.life.end();
+    }
+}

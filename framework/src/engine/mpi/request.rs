@@ -1,0 +1,181 @@
+//! Requests under way: testing, waiting, taking back.
+//!
+//! A receive that stays without its message is looked into by `diagnose`.
+
+use super::patience::{Patience, TIGHT};
+use super::status::{SUCCESS, blank, bytes, check, class, envelope, failure};
+use super::tag::Pattern;
+use super::{Mpi, tag};
+use crate::engine::{Envelope, Fault, Outcome};
+use mpi::ffi;
+use std::ffi::c_int;
+use std::time::{Duration, Instant};
+
+/// A nonblocking operation. Dropping it neither completes nor cancels it.
+pub(crate) struct Request {
+    pub(super) raw: ffi::MPI_Request,
+    pub(super) role: Role,
+}
+
+/// What the operation is, for its envelope and for diagnoses.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    Send(Envelope),
+    Receive { pattern: Pattern, kind: u8, capacity: usize, tests: u32 },
+}
+
+/// Tests without success before the first diagnosis, and between two later ones.
+const TESTS: u32 = 16_384;
+
+/// How long `cancel` gives a send to complete.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Mpi {
+    /// See [`Engine::test`](crate::engine::Engine::test).
+    #[inline]
+    pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        if let Some(envelope) = self.poll(request)? {
+            return Ok(Some(envelope));
+        }
+        if let Role::Receive { tests, .. } = &mut request.role {
+            *tests = tests.wrapping_add(1);
+            if tests.is_multiple_of(TESTS) {
+                return self.diagnose(request);
+            }
+        }
+        Ok(None)
+    }
+
+    /// See [`Engine::wait`](crate::engine::Engine::wait).
+    #[inline]
+    pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
+        for _ in 0..TIGHT {
+            if let Some(envelope) = self.poll(request)? {
+                return Ok(envelope);
+            }
+        }
+        self.wait_long(request)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_long(&self, request: &mut Request) -> Outcome<Envelope> {
+        let mut patience = Patience::new();
+        loop {
+            if let Some(envelope) = self.poll(request)? {
+                return Ok(envelope);
+            }
+            if patience.is_over()
+                && let Some(envelope) = self.diagnose(request)?
+            {
+                return Ok(envelope);
+            }
+        }
+    }
+
+    /// One MPI_Test. After `Some` or an error the buffer is the caller's again.
+    #[inline]
+    fn poll(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        let (mut status, mut flag) = (blank(), 0);
+        // SAFETY: the request was made by MPI_Isend or MPI_Irecv and is not complete.
+        let code = unsafe { ffi::MPI_Test(&mut request.raw, &mut flag, &mut status) };
+        if code != SUCCESS {
+            return Err(self.failed(request, "MPI_Test", code, &status));
+        }
+        if flag == 0 { Ok(None) } else { self.completed(request, &status).map(Some) }
+    }
+
+    /// What a completed operation's status means.
+    #[inline]
+    pub(super) fn completed(&self, request: &Request, status: &ffi::MPI_Status) -> Outcome<Envelope> {
+        match request.role {
+            Role::Send(envelope) => Ok(envelope),
+            Role::Receive { kind, .. } => {
+                let envelope = envelope(status, self.byte)?;
+                if envelope.kind != kind {
+                    // Only a receive of any tag takes messages of other kinds.
+                    return Err(Fault::WrongKind {
+                        source: envelope.source,
+                        tag: envelope.tag,
+                        sent: envelope.kind,
+                    });
+                }
+                Ok(envelope)
+            }
+        }
+    }
+
+    /// Finds words for a request that failed, and makes sure that MPI is done with its buffer.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn failed(
+        &self,
+        request: &mut Request,
+        call: &'static str,
+        code: c_int,
+        status: &ffi::MPI_Status,
+    ) -> Fault {
+        let fault = match request.role {
+            Role::Receive { kind, capacity, .. } if class(code) == self.constants().err_truncate => {
+                let (source, tag, sent) =
+                    (status.MPI_SOURCE as usize, tag::user(status.MPI_TAG), tag::kind(status.MPI_TAG));
+                // Some libraries count what was sent, others what fitted.
+                let length = bytes(status, self.byte).filter(|&length| length > capacity);
+                self.survive_truncation(source, tag, length, capacity);
+                match sent == kind {
+                    true => Fault::Truncated { source, tag, sent: length, capacity },
+                    false => Fault::WrongKind { source, tag, sent },
+                }
+            }
+            _ => failure(call, code),
+        };
+        if request.raw != self.constants().request_null && !self.cancel(request) {
+            // The library still holds the buffer and our caller is about to take it back.
+            let error = crate::Error::new(crate::ErrorKind::Engine, format!("{fault:?}")).on_rank(self.rank);
+            crate::launch::bring_down(&error);
+        }
+        fault
+    }
+
+    /// See [`Engine::cancel`](crate::engine::Engine::cancel). MPI can take a receive back without the other side,
+    /// but not a send: that one gets a second to complete.
+    pub fn cancel(&self, request: &mut Request) -> bool {
+        if request.raw == self.constants().request_null {
+            return true;
+        }
+        match request.role {
+            Role::Receive { .. } => self.withdraw(request).is_ok(),
+            Role::Send(_) => self.outlast(request),
+        }
+    }
+
+    /// Takes a receive back; the status says whether it was cancelled or completed after all.
+    pub(super) fn withdraw(&self, request: &mut Request) -> Outcome<ffi::MPI_Status> {
+        let mut status = blank();
+        // SAFETY: the request is one of MPI_Irecv's and not complete.
+        check("MPI_Cancel", unsafe { ffi::MPI_Cancel(&mut request.raw) })?;
+        // SAFETY: as above; waiting for a receive that is being cancelled is local.
+        let code = unsafe { ffi::MPI_Wait(&mut request.raw, &mut status) };
+        if code != SUCCESS && request.raw != self.constants().request_null {
+            return Err(failure("MPI_Wait", code));
+        }
+        status.MPI_ERROR = code;
+        Ok(status)
+    }
+
+    fn outlast(&self, request: &mut Request) -> bool {
+        let start = Instant::now();
+        loop {
+            let (mut status, mut flag) = (blank(), 0);
+            // SAFETY: the request is one of MPI_Isend's and not complete.
+            let code = unsafe { ffi::MPI_Test(&mut request.raw, &mut flag, &mut status) };
+            if request.raw == self.constants().request_null || (code == SUCCESS && flag != 0) {
+                return true;
+            }
+            if code != SUCCESS || start.elapsed() > GRACE {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Sends: blocking, nonblocking, and of a vector by value.
+//!
+//! In the checked mode all of them are synchronous, so they end when the receive has begun.
+
+use super::count::Extent;
+use super::request::{Request, Role};
+use super::status::check;
+use super::{Mpi, tag};
+use crate::comm::element::{Element, Kind};
+use crate::engine::{Envelope, Outcome};
+use mpi::ffi;
+use std::ffi::c_int;
+
+impl Mpi {
+    #[inline]
+    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+        let extent = Extent::of(data.len(), self.byte)?;
+        let tag = tag::encode(tag, kind.code());
+        let (buffer, dest) = (data.as_ptr().cast(), dest as c_int);
+        if self.checked {
+            // SAFETY: `data` is valid for reads of its length, which `extent` describes, until the call returns.
+            let code = unsafe { ffi::MPI_Ssend(buffer, extent.count, extent.datatype, dest, tag, self.comm) };
+            check("MPI_Ssend", code)
+        } else {
+            // SAFETY: as above.
+            let code = unsafe { ffi::MPI_Send(buffer, extent.count, extent.datatype, dest, tag, self.comm) };
+            check("MPI_Send", code)
+        }
+    }
+
+    /// Between processes the contents are copied; nothing is held afterwards.
+    pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
+        self.send(bytemuck::cast_slice(&data), T::KIND, dest, tag)
+    }
+
+    /// # Safety
+    /// `data` is valid for reads of `len` bytes, and nobody writes them, until the request is complete or cancelled.
+    #[inline]
+    pub unsafe fn isend(
+        &self,
+        data: *const u8,
+        len: usize,
+        kind: Kind,
+        dest: usize,
+        tag: i32,
+    ) -> Outcome<Request> {
+        let extent = Extent::of(len, self.byte)?;
+        let coded = tag::encode(tag, kind.code());
+        let mut raw = self.constants().request_null;
+        let (buffer, dest) = (data.cast(), dest as c_int);
+        let (call, code) = if self.checked {
+            // SAFETY: the caller keeps `data` as it is until the request is complete or cancelled.
+            ("MPI_Issend", unsafe {
+                ffi::MPI_Issend(buffer, extent.count, extent.datatype, dest, coded, self.comm, &mut raw)
+            })
+        } else {
+            // SAFETY: as above.
+            ("MPI_Isend", unsafe {
+                ffi::MPI_Isend(buffer, extent.count, extent.datatype, dest, coded, self.comm, &mut raw)
+            })
+        };
+        check(call, code)?;
+        let sent = Envelope { source: self.rank, tag, kind: kind.code(), bytes: len };
+        Ok(Request { raw, role: Role::Send(sent) })
+    }
+}

@@ -1,0 +1,53 @@
+/* What mpi.h says with macros, in a form that Rust can read: one struct, filled once at start.
+ * No communication and no logic; the field order is that of `Constants` in constants.rs. */
+
+#include <mpi.h>
+
+struct rankine_constants {
+    MPI_Comm comm_world;
+    MPI_Comm comm_self;
+    MPI_Comm comm_null;
+    MPI_Errhandler errors_return;
+    MPI_Request request_null;
+    MPI_Datatype byte;
+    MPI_Datatype scalars[14]; /* in the order of `Scalar`; MPI_DATATYPE_NULL where MPI has none */
+    MPI_Op ops[7];            /* in the order of `Builtin` */
+    void *in_place;
+    int any_source;
+    int any_tag;
+    int undefined;
+    int thread_funneled;
+    int tag_ub;
+    int err_truncate;
+    int max_error_string;
+    int max_processor_name;
+    int max_library_version_string;
+};
+
+void rankine_mpi_constants(struct rankine_constants *c)
+{
+    *c = (struct rankine_constants){
+        .comm_world = MPI_COMM_WORLD,
+        .comm_self = MPI_COMM_SELF,
+        .comm_null = MPI_COMM_NULL,
+        .errors_return = MPI_ERRORS_RETURN,
+        .request_null = MPI_REQUEST_NULL,
+        .byte = MPI_BYTE,
+        .scalars = {
+            MPI_INT8_T, MPI_INT16_T, MPI_INT32_T, MPI_INT64_T, MPI_DATATYPE_NULL,
+            MPI_UINT8_T, MPI_UINT16_T, MPI_UINT32_T, MPI_UINT64_T, MPI_DATATYPE_NULL,
+            MPI_FLOAT, MPI_DOUBLE, MPI_C_FLOAT_COMPLEX, MPI_C_DOUBLE_COMPLEX,
+        },
+        .ops = { MPI_SUM, MPI_PROD, MPI_MIN, MPI_MAX, MPI_BAND, MPI_BOR, MPI_BXOR },
+        .in_place = MPI_IN_PLACE,
+        .any_source = MPI_ANY_SOURCE,
+        .any_tag = MPI_ANY_TAG,
+        .undefined = MPI_UNDEFINED,
+        .thread_funneled = MPI_THREAD_FUNNELED,
+        .tag_ub = MPI_TAG_UB,
+        .err_truncate = MPI_ERR_TRUNCATE,
+        .max_error_string = MPI_MAX_ERROR_STRING,
+        .max_processor_name = MPI_MAX_PROCESSOR_NAME,
+        .max_library_version_string = MPI_MAX_LIBRARY_VERSION_STRING,
+    };
+}

@@ -1,0 +1,292 @@
+//! `Kernel`: what to compute. One struct is the parameters, one trait the equation; everything around them
+//! (command line, job file, output, progress, timing, verification) is `run`'s business and costs no line here.
+//!
+//! A whole kernel, its parameters included:
+//!
+//! ```
+//! use rankine::kernel::{Check, Kernel, Verdict, Work};
+//! use rankine::{Comm, Error, Result, op::Sum, run::Output};
+//! use serde::{Deserialize, Serialize};
+//! use std::ops::ControlFlow;
+//!
+//! /// Area of the quarter circle by throwing darts.
+//! #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
+//! struct Pi {
+//!     /// Darts a step, over all ranks
+//!     #[arg(long, default_value_t = 300_000)]
+//!     darts: u64,
+//!     /// Steps
+//!     #[arg(long, default_value_t = 10)]
+//!     steps: u64,
+//! }
+//!
+//! /// Darts thrown and darts inside, on this rank; `first` of `darts` is this rank's share of a step.
+//! struct Count { random: u64, share: u64, thrown: u64, inside: u64 }
+//!
+//! impl Kernel for Pi {
+//!     const NAME: &'static str = "pi";
+//!     const ABOUT: &'static str = "pi by throwing darts at a quarter circle";
+//!     type Data = Count;
+//!
+//!     fn check(&self, ranks: usize) -> Result<()> {
+//!         if self.darts >= ranks as u64 { return Ok(()) }
+//!         Err(Error::usage(format!("--darts {} for {ranks} ranks", self.darts)).help("give every rank a dart"))
+//!     }
+//!     fn steps(&self) -> Option<u64> { Some(self.steps) }
+//!     fn init(&self, comm: &Comm) -> Result<Count> {
+//!         let (ranks, me) = (comm.size() as u64, comm.rank() as u64);
+//!         let share = self.darts / ranks + u64::from(me < self.darts % ranks);
+//!         Ok(Count { random: 0x9e37_79b9_7f4a_7c15 ^ (me << 32), share, thrown: 0, inside: 0 })
+//!     }
+//!     fn step(&self, _: &Comm, count: &mut Count) -> Result<ControlFlow<()>> {
+//!         let mut uniform = || {
+//!             for shift in [13, -7, 17] {
+//!                 let r = count.random;
+//!                 count.random ^= if shift > 0 { r << shift } else { r >> -shift };
+//!             }
+//!             (count.random >> 11) as f64 / (1u64 << 53) as f64
+//!         };
+//!         count.inside += (0..count.share).filter(|_| uniform().hypot(uniform()) < 1.0).count() as u64;
+//!         count.thrown += count.share;
+//!         Ok(ControlFlow::Continue(()))
+//!     }
+//!     fn observe(&self, comm: &Comm, count: &mut Count, out: &mut Output) -> Result<()> {
+//!         let [inside, thrown] = comm.allreduce([count.inside, count.thrown], Sum)?;
+//!         out.scalar("pi", 4.0 * inside as f64 / thrown.max(1) as f64)
+//!     }
+//!     fn verify(&self, comm: &Comm, count: &mut Count) -> Result<Verdict> {
+//!         let [inside, thrown] = comm.allreduce([count.inside, count.thrown], Sum)?;
+//!         let error = (4.0 * inside as f64 / thrown as f64 - std::f64::consts::PI).abs();
+//!         Ok(Verdict::of([Check::new("error of pi, five standard errors allowed", error, 8.2 / (thrown as f64).sqrt())]))
+//!     }
+//!     fn work(&self, _: &Count) -> Work { Work::of(self.darts as f64, "darts") }
+//! }
+//!
+//! // In a program of its own: fn main() -> std::process::ExitCode { rankine::main::<Pi>() }
+//! rankine::testing::ranks([1, 2, 3, 4], |world| {
+//!     let summary = rankine::Run::new(Pi { darts: 1000, steps: 20 }).on(world)?;
+//!     assert!(matches!(summary.verdict, Verdict::Passed(_)) && summary.steps == 20);
+//!     Ok(())
+//! });
+//! ```
+
+use crate::comm::Comm;
+use crate::error::Result;
+use crate::run::Output;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// What to compute; the type itself is the parameters.
+///
+/// A field of the struct is a flag, a key of a job file and a line of the help, all of its name
+/// (`#[arg(long, …)]`; an `Option` may be left out of the file, everything else has a default or is asked for).
+/// The module's page shows a whole kernel.
+///
+/// The runner calls `check`, `bytes_per_rank`, `init`, `observe`, then `step` with an `observe` at each interval,
+/// `observe` at the end, `verify` and `checksum`. Every rank must call what it calls of `comm` in the same order.
+pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The name on the command line, in lower case.
+    const NAME: &'static str;
+    /// One line for lists and help.
+    const ABOUT: &'static str;
+    /// What [`Kernel::verify`] compares with, for people who must decide whether to trust it.
+    const VERIFIES: &'static str = "nothing: the kernel does not say";
+    /// What a rank holds while the kernel runs.
+    type Data;
+
+    /// Refuses parameters that cannot be, before anything is allocated. Called on rank 0 only, so it may look at
+    /// files and must not communicate; also called by tools that only want to know.
+    ///
+    /// # Errors
+    /// What is wrong with the parameters, and which would do.
+    fn check(&self, ranks: usize) -> Result<()> {
+        let _ = ranks;
+        Ok(())
+    }
+
+    /// The state before the first step. Collective.
+    ///
+    /// # Errors
+    /// Where one rank may fail and others not, [`Comm::agree`] before the next communication.
+    fn init(&self, comm: &Comm) -> Result<Self::Data>;
+
+    /// One step; `Break` ends the run before the planned number of steps and must be said by all ranks alike.
+    /// Collective.
+    ///
+    /// # Errors
+    /// Any error ends the job.
+    fn step(&self, comm: &Comm, data: &mut Self::Data) -> Result<ControlFlow<()>>;
+
+    /// How many steps are planned; `None` goes on until `step` breaks.
+    fn steps(&self) -> Option<u64> {
+        None
+    }
+
+    /// Hands scalars, fields and pictures to `out`: before the first step, after every interval, and at the end.
+    /// It may use `data` for scratch but must leave the coming steps as they would be without it. Collective.
+    ///
+    /// # Errors
+    /// Any error ends the job.
+    fn observe(&self, comm: &Comm, data: &mut Self::Data, out: &mut Output) -> Result<()> {
+        let _ = (comm, data, out);
+        Ok(())
+    }
+
+    /// Compares the answer with an analytic or published one; the same verdict on every rank. Collective.
+    ///
+    /// # Errors
+    /// A wrong answer is no error but [`Verdict::Failed`].
+    fn verify(&self, comm: &Comm, data: &mut Self::Data) -> Result<Verdict> {
+        let _ = (comm, data);
+        Ok(Verdict::NotChecked("this kernel has no verification".to_string()))
+    }
+
+    /// A number that is the same for the same answer, whatever the number of ranks; `None` where there is none.
+    /// Collective.
+    ///
+    /// # Errors
+    /// Those of its communication.
+    fn checksum(&self, comm: &Comm, data: &Self::Data) -> Result<Option<u64>> {
+        let _ = (comm, data);
+        Ok(None)
+    }
+
+    /// The memory the largest rank of `ranks` needs, so that too much is refused instead of killed halfway.
+    /// Called on rank 0 only, after [`Kernel::check`].
+    fn bytes_per_rank(&self, ranks: usize) -> Option<u64> {
+        let _ = ranks;
+        None
+    }
+
+    /// The work of one step over all ranks, for the rate. Local.
+    fn work(&self, data: &Self::Data) -> Work {
+        let _ = data;
+        Work::default()
+    }
+}
+
+/// The work of one step, over all ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Work {
+    /// Things done, in `unit`s.
+    pub units: f64,
+    /// What is counted, as a plural: `cells`, `particles`; `steps` if nothing better is known.
+    pub unit: &'static str,
+    /// Floating-point operations, zero where nobody counted.
+    pub flops: f64,
+    /// Bytes that must pass between memory and processor, zero where nobody counted.
+    pub bytes: f64,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Work::of(1.0, "steps")
+    }
+}
+
+impl Work {
+    /// That many of `unit` a step.
+    pub const fn of(units: f64, unit: &'static str) -> Work {
+        Work { units, unit, flops: 0.0, bytes: 0.0 }
+    }
+
+    /// Adds the floating-point operations of one unit.
+    pub const fn flops_each(mut self, flops: f64) -> Work {
+        self.flops = flops * self.units;
+        self
+    }
+
+    /// Adds the memory traffic of one unit, in bytes.
+    pub const fn bytes_each(mut self, bytes: f64) -> Work {
+        self.bytes = bytes * self.units;
+        self
+    }
+}
+
+/// Whether the answer is right, and how one knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[must_use]
+pub enum Verdict {
+    /// Every comparison is within its tolerance.
+    Passed(Vec<Check>),
+    /// At least one is not.
+    Failed(Vec<Check>),
+    /// There was nothing to compare with, and why.
+    NotChecked(String),
+}
+
+impl Verdict {
+    /// Passed if all checks hold; not checked if there are none.
+    pub fn of(checks: impl IntoIterator<Item = Check>) -> Verdict {
+        let checks: Vec<Check> = checks.into_iter().collect();
+        if checks.is_empty() {
+            Verdict::NotChecked("nothing to compare with".to_string())
+        } else if checks.iter().all(Check::holds) {
+            Verdict::Passed(checks)
+        } else {
+            Verdict::Failed(checks)
+        }
+    }
+
+    /// `passed`, `FAILED` or `not checked`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Passed(_) => "passed",
+            Verdict::Failed(_) => "FAILED",
+            Verdict::NotChecked(_) => "not checked",
+        }
+    }
+
+    /// The comparisons made.
+    pub fn checks(&self) -> &[Check] {
+        match self {
+            Verdict::Passed(checks) | Verdict::Failed(checks) => checks,
+            Verdict::NotChecked(_) => &[],
+        }
+    }
+}
+
+/// One comparison: a figure that must not exceed a limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What the figure is.
+    pub what: String,
+    /// What was found.
+    pub figure: f64,
+    /// The largest figure that is right.
+    pub limit: f64,
+}
+
+impl Check {
+    /// Right if `figure` is at most `limit`.
+    pub fn new(what: impl Into<String>, figure: f64, limit: f64) -> Check {
+        Check { what: what.into(), figure, limit }
+    }
+
+    /// Whether it is right; never with a NaN.
+    pub fn holds(&self) -> bool {
+        self.figure <= self.limit
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relation = if self.holds() { "within" } else { "NOT within" };
+        write!(f, "{}: {:.3e}, {relation} {:.3e}", self.what, self.figure, self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_is_no_number_fails() {
+        assert!(matches!(Verdict::of([Check::new("error", f64::NAN, 1.0)]), Verdict::Failed(_)));
+        assert!(matches!(Verdict::of([Check::new("error", 0.0, 0.0)]), Verdict::Passed(_)));
+        assert!(matches!(Verdict::of([]), Verdict::NotChecked(_)));
+    }
+}

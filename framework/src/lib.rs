@@ -1,0 +1,44 @@
+//! Rankine: a rank-based SPMD framework. One kernel, written once, runs on threads of a laptop, under `mpirun` on
+//! any MPI, and under Slurm.
+//!
+//! Six nouns: [`Comm`] (ranks that talk), [`op`] (reductions), [`Grid`] (how cells are split over ranks),
+//! [`Field`] (a distributed array with halos), [`Kernel`] (what to compute), [`run`] (one execution).
+//! One door in: [`launch`].
+//!
+//! ```
+//! use rankine::op::Sum;
+//! rankine::testing::ranks([1, 2, 3, 4], |world| {
+//!     let total = world.allreduce(1u64, Sum)?;
+//!     assert_eq!(total, world.size() as u64);
+//!     Ok(())
+//! });
+//! ```
+
+mod comm;
+mod engine;
+mod error;
+mod field;
+mod grid;
+mod halo;
+pub mod kernel;
+pub mod launch;
+pub mod output;
+pub mod run;
+pub mod testing;
+pub mod timing;
+
+pub use comm::{
+    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Element, Kind, Number, Op, Ordered, OwnedRecv, OwnedSend,
+    Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
+};
+pub use error::{Error, ErrorKind, Result};
+pub use field::{Field, Reader, Rows, Wall, Walls};
+pub use grid::{Block, Grid, GridBuilder, Side};
+pub use kernel::Kernel;
+pub use launch::{Launch, launch};
+pub use run::{Run, main};
+
+/// The reduction operators that come with the framework; [`Op`] says how to write your own.
+pub mod op {
+    pub use crate::comm::op::{BitAnd, BitOr, BitXor, Max, Min, Prod, Sum};
+}

@@ -1,0 +1,328 @@
+//! One run from its parameters to its verdict: the order of things, and who may fail when.
+
+use super::directory::{self, Made};
+use super::options::Options;
+use super::output::Output;
+use super::progress::Ticker;
+use super::provenance::{Provenance, now};
+use super::rate::Rate;
+use super::report::{Reporter, Silent, Summary};
+use super::times::Readings;
+use super::{memory, parameters};
+use crate::comm::Comm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernel::{Kernel, Verdict};
+use crate::output::files::{write_json, write_text};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use toml::{Table, Value};
+
+/// A kernel about to be run. Without options it writes no files and tells nobody, as tests want it.
+///
+/// ```
+/// # use rankine::{Comm, Result, kernel::Kernel, run::Run};
+/// # use std::ops::ControlFlow;
+/// # #[derive(Clone, clap::Args, serde::Serialize, serde::Deserialize)]
+/// # struct Count {}
+/// # impl Kernel for Count {
+/// #     const NAME: &'static str = "count";
+/// #     const ABOUT: &'static str = "counts";
+/// #     type Data = u64;
+/// #     fn init(&self, _: &Comm) -> Result<u64> { Ok(0) }
+/// #     fn step(&self, _: &Comm, n: &mut u64) -> Result<ControlFlow<()>> {
+/// #         *n += 1;
+/// #         Ok(if *n == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+/// #     }
+/// # }
+/// rankine::testing::ranks([1, 2], |world| {
+///     let summary = Run::new(Count {}).on(world)?;
+///     assert_eq!(summary.steps, 5);
+///     Ok(())
+/// });
+/// ```
+pub struct Run<K> {
+    kernel: K,
+    options: Options,
+    reporter: Box<dyn Reporter>,
+}
+
+impl<K: Kernel> Run<K> {
+    /// A run of `kernel` that writes no files.
+    pub fn new(kernel: K) -> Run<K> {
+        let options = Options { no_output: true, ..Options::default() };
+        Run { kernel, options, reporter: Box::new(Silent) }
+    }
+
+    /// All options at once, as the command line gives them. Ranks and threads are the launcher's business: here they
+    /// are ignored.
+    pub fn options(mut self, options: Options) -> Run<K> {
+        self.options = options;
+        self
+    }
+
+    /// Writes its files into this directory, which must not hold another run.
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Run<K> {
+        self.options.out = Some(directory.into());
+        self.options.no_output = false;
+        self
+    }
+
+    /// Observes every that many steps, beside the start and the end.
+    pub fn every(mut self, steps: u64) -> Run<K> {
+        self.options.every = Some(steps);
+        self
+    }
+
+    /// Who is told how it goes.
+    pub fn reporter(mut self, reporter: Box<dyn Reporter>) -> Run<K> {
+        self.reporter = reporter;
+        self
+    }
+
+    /// Runs it. Collective: every rank of `comm` has the same kernel and options.
+    ///
+    /// An answer that fails its verification is no error here: see [`Summary::verdict`].
+    ///
+    /// # Errors
+    /// Parameters that cannot be, too little memory, files that cannot be read or written, and whatever the
+    /// kernel's steps fail with. Before the first step, a failure leaves no file behind.
+    pub fn on(&self, comm: &Comm) -> Result<Summary> {
+        let (began, started) = (Instant::now(), now());
+        let path = self.check(comm)?;
+        let mut data = comm.agree(self.kernel.init(comm))?;
+        let mut made = match &path {
+            Some(path) => directory::make(comm, path)?,
+            None => Made::default(),
+        };
+        let mut output = Output::new(comm, path.as_deref())?;
+        let opened = self.open(comm, &mut data, path.as_deref(), started, &mut output);
+        let (ticker, provenance) = match comm.agree(opened) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // The job may be gone as soon as one rank has returned: clean up while all are here.
+                output.discard();
+                drop(made);
+                let _ = comm.barrier();
+                return Err(error);
+            }
+        };
+        made.keep();
+        let mut readings = Readings { setup: began.elapsed(), ..Readings::default() };
+        let (mut ticker, mut step) = (ticker, 0);
+        let summary = self
+            .advance(comm, &mut data, &mut output, &mut ticker, &mut step, &mut readings)
+            .and_then(|()| self.conclude(comm, &mut data, output, &path, provenance, step, readings));
+        match summary {
+            Ok(summary) => {
+                if comm.rank() == 0 {
+                    self.reporter.finished(&summary);
+                }
+                Ok(summary)
+            }
+            Err(error) => {
+                if let Some(ticker) = &ticker {
+                    ticker.fail(step);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything that can be said against the run before anything is allocated; gives its directory.
+    fn check(&self, comm: &Comm) -> Result<Option<PathBuf>> {
+        comm.agree(self.options.check())?;
+        let first = comm.rank() == 0;
+        comm.agree(if first { self.kernel.check(comm.size()) } else { Ok(()) })?;
+        memory::check(comm, if first { self.kernel.bytes_per_rank(comm.size()) } else { None })?;
+        if self.options.no_output {
+            return Ok(None);
+        }
+        directory::choose(comm, self.options.out.as_deref(), K::NAME, self.options.overwrite).map(Some)
+    }
+
+    /// The first files and the first look at the data.
+    fn open(
+        &self,
+        comm: &Comm,
+        data: &mut K::Data,
+        path: Option<&Path>,
+        started: String,
+        output: &mut Output,
+    ) -> Result<(Option<Ticker<'_>>, Option<Provenance>)> {
+        let threads = rayon::current_num_threads();
+        let provenance = match path {
+            Some(_) => Some(Provenance::new(comm, K::NAME, threads, started)?),
+            None => None,
+        };
+        let written = match (path, &provenance) {
+            (Some(path), Some(provenance)) if comm.rank() == 0 => {
+                self.job(comm.size(), threads).and_then(|job| {
+                    write_text(path.join(directory::RUN), &job)?;
+                    write_json(path.join(directory::PROVENANCE), provenance)
+                })
+            }
+            _ => Ok(()),
+        };
+        comm.agree(written)?;
+        output.at(0, self.kernel.steps() == Some(0));
+        self.kernel.observe(comm, data, output)?;
+        let ticker = (comm.rank() == 0).then(|| {
+            Ticker::new(
+                K::NAME,
+                self.kernel.work(data),
+                self.kernel.steps(),
+                &*self.reporter,
+                path,
+                Duration::from_secs_f64(self.options.progress.min(1e9)),
+            )
+        });
+        comm.agree(ticker.as_ref().map_or(Ok(()), Ticker::begin))?;
+        Ok((ticker, provenance))
+    }
+
+    /// The time loop.
+    fn advance(
+        &self,
+        comm: &Comm,
+        data: &mut K::Data,
+        output: &mut Output,
+        ticker: &mut Option<Ticker<'_>>,
+        step: &mut u64,
+        readings: &mut Readings,
+    ) -> Result<()> {
+        // All ranks begin together, so that nobody's wait for a late starter counts as communication.
+        comm.barrier()?;
+        let clock = comm.clock();
+        clock.start();
+        let (began, before) = (Instant::now(), clock.spent());
+        let planned = self.kernel.steps();
+        let mut ended = planned == Some(0);
+        while !ended {
+            let flow = self.kernel.step(comm, data)?;
+            *step += 1;
+            ended = flow == ControlFlow::Break(()) || planned == Some(*step);
+            if ended || self.options.every.is_some_and(|every| step.is_multiple_of(every)) {
+                output.at(*step, ended);
+                clock.output(|| self.kernel.observe(comm, data, output))?;
+            }
+            if let Some(ticker) = ticker {
+                ticker.after(*step);
+            }
+        }
+        readings.time_loop = began.elapsed();
+        let spent = clock.spent();
+        readings.spent.communication = spent.communication.saturating_sub(before.communication);
+        readings.spent.output = spent.output.saturating_sub(before.output);
+        comm.agree(ticker.as_ref().map_or(Ok(()), |ticker| ticker.end(*step)))
+    }
+
+    /// The last files and the verdict.
+    #[expect(clippy::too_many_arguments, reason = "the whole of a run meets here, once")]
+    fn conclude(
+        &self,
+        comm: &Comm,
+        data: &mut K::Data,
+        output: Output,
+        path: &Option<PathBuf>,
+        provenance: Option<Provenance>,
+        steps: u64,
+        mut readings: Readings,
+    ) -> Result<Summary> {
+        let closing = Instant::now();
+        let written = comm.clock().output(|| output.finish())?;
+        let mut files = written.files;
+        readings.time_loop += closing.elapsed();
+        readings.spent.output += closing.elapsed();
+        let verifying = Instant::now();
+        let verdict = self.kernel.verify(comm, data)?;
+        let checksum = self.kernel.checksum(comm, data)?;
+        readings.verification = verifying.elapsed();
+        let times = readings.account(comm)?;
+        if path.is_some() {
+            files.extend([directory::TIMINGS, directory::RESULT].map(PathBuf::from));
+        }
+        let summary = Summary {
+            kernel: K::NAME,
+            verdict,
+            checksum: checksum.map(|sum| format!("{sum:016x}")),
+            steps,
+            ranks: comm.size(),
+            threads: rayon::current_num_threads(),
+            engine: comm.engine_name(),
+            rate: Rate::new(self.kernel.work(data), steps, times.steps),
+            times,
+            directory: path.clone(),
+            files,
+            notes: written.notes,
+            parameters: parameters::table(&self.kernel)?,
+        };
+        let written = match (path, provenance) {
+            (Some(path), Some(provenance)) if comm.rank() == 0 => write_results(path, provenance, &summary),
+            _ => Ok(()),
+        };
+        comm.agree(written)?;
+        Ok(summary)
+    }
+
+    /// The text of `run.toml`.
+    fn job(&self, ranks: usize, threads: usize) -> Result<String> {
+        let mut job = Table::new();
+        job.insert("kernel".to_string(), Value::String(K::NAME.to_string()));
+        job.insert("parameters".to_string(), Value::Table(parameters::table(&self.kernel)?));
+        let options = self.options.reproducing(ranks, threads);
+        job.insert("run".to_string(), Value::Table(parameters::table(&options)?));
+        let text = toml::to_string(&job)
+            .map_err(|error| Error::usage(format!("the parameters cannot be written as TOML: {error}")))?;
+        Ok(format!("# The same run again: --job with this file, from the same working directory.\n{text}"))
+    }
+}
+
+fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> Result<()> {
+    write_json(
+        path.join(directory::TIMINGS),
+        &serde_json::json!({
+            "kernel": summary.kernel,
+            "ranks": summary.ranks,
+            "threads": summary.threads,
+            "steps": summary.steps,
+            "seconds": summary.times,
+            "rate": summary.rate,
+        }),
+    )?;
+    provenance.ended = Some(now());
+    write_json(path.join(directory::PROVENANCE), &provenance)?;
+    write_json(
+        path.join(directory::RESULT),
+        &serde_json::json!({
+            "kernel": summary.kernel,
+            "verdict": summary.verdict.word().to_lowercase(),
+            "checks": summary.verdict.checks(),
+            "why": match &summary.verdict { Verdict::NotChecked(why) => Some(why), _ => None },
+            "checksum": summary.checksum,
+            "steps": summary.steps,
+            "rate": summary.rate,
+            "parameters": summary.parameters,
+        }),
+    )
+}
+
+impl Summary {
+    /// The error of an answer that is wrong ([`ErrorKind::Verification`]), for exit codes; rank 0's alone has words.
+    ///
+    /// # Errors
+    /// If the verdict is [`Verdict::Failed`].
+    pub fn verified(&self, rank: usize) -> Result<()> {
+        let Verdict::Failed(checks) = &self.verdict else { return Ok(()) };
+        if rank != 0 {
+            return Err(Error::new(ErrorKind::Elsewhere, "the verification failed"));
+        }
+        let wrong: Vec<String> =
+            checks.iter().filter(|check| !check.holds()).map(ToString::to_string).collect();
+        Err(Error::new(
+            ErrorKind::Verification,
+            format!("{}: the answer is wrong: {}", self.kernel, wrong.join("; ")),
+        )
+        .help("the files are written; compare them with a run on one rank"))
+    }
+}

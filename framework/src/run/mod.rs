@@ -1,0 +1,46 @@
+//! `Run`: one execution of a kernel, with its directory, output, progress, timings and verdict; and the command line
+//! that starts one.
+//!
+//! This folder knows what a run is; it knows no kernel and no engine, and writes to no stream that it was not
+//! handed. Files appear in the run's directory whole or not at all:
+//!
+//! ```text
+//! run.toml          the merged parameters and options: a job file that makes the same run again
+//! provenance.json   program, machine, call, time
+//! progress.json     how far it is, renewed while it runs
+//! timings.json      seconds by phase, over the ranks
+//! result.json       verdict, checksum, rate
+//! out/              what the kernel hands over: fields.h5, fields.xdmf, pictures, scalars.csv
+//! ```
+
+mod command;
+mod directory;
+mod entry;
+mod execute;
+mod jobfile;
+mod memory;
+mod nearest;
+mod nodes;
+mod options;
+mod output;
+mod parameters;
+mod progress;
+mod provenance;
+mod rate;
+mod report;
+mod scalars;
+mod terminal;
+mod times;
+
+pub use command::{main, once, run, show, usage};
+pub use entry::{Asked, Entry, Job, Parameter};
+pub use execute::Run;
+pub use jobfile::JobFile;
+pub use nearest::nearest;
+pub use options::Options;
+pub use output::Output;
+pub use parameters::merge;
+pub use rate::Rate;
+pub use report::{Progress, Reporter, Silent, Summary};
+pub use terminal::Terminal;
+pub use times::{Spread, Times};

@@ -1,0 +1,113 @@
+//! What one can ask of a run, whatever the kernel: flags and keys of a job file's `[run]`.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The options of a run.
+#[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
+pub struct Options {
+    /// Ranks, as threads of this process [default: 1]; under mpirun or srun the launcher says how many
+    #[arg(long, value_name = "N")]
+    pub ranks: Option<usize>,
+    /// Threads of each rank [default: SLURM_CPUS_PER_TASK, OMP_NUM_THREADS or 1]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Write output every N steps, beside the start and the end
+    #[arg(long, value_name = "N")]
+    pub every: Option<u64>,
+    /// Directory of the run [default: runs/<kernel>-<UTC time>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace an earlier run in that directory
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Write no files at all
+    #[arg(long)]
+    pub no_output: bool,
+    /// Seconds between progress lines in a log, and between updates of progress.json
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    pub progress: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            ranks: None,
+            threads: None,
+            every: None,
+            out: None,
+            overwrite: false,
+            no_output: false,
+            progress: 10.0,
+        }
+    }
+}
+
+impl Options {
+    /// Whether these options can be.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.ranks == Some(0) {
+            return Err(Error::usage("--ranks 0: nobody would compute").help("give one rank or more"));
+        }
+        if self.threads == Some(0) {
+            return Err(Error::usage("--threads 0: nobody would compute").help("give one thread or more"));
+        }
+        if self.every == Some(0) {
+            return Err(Error::usage("--every 0: there is no such interval")
+                .help("give one step or more; without --every, output is written at the start and the end"));
+        }
+        if !(self.progress > 0.0 && self.progress.is_finite()) {
+            return Err(Error::usage(format!("--progress {}: no interval", self.progress))
+                .help("give a number of seconds above zero"));
+        }
+        if self.no_output && self.out.is_some() {
+            return Err(Error::usage("--out and --no-output contradict each other").help("give one of them"));
+        }
+        Ok(())
+    }
+
+    /// What of it makes the same run again: neither where it was written nor how it was watched.
+    pub(super) fn reproducing(&self, ranks: usize, threads: usize) -> Options {
+        Options {
+            ranks: Some(ranks),
+            threads: Some(threads),
+            every: self.every,
+            progress: self.progress,
+            ..Options::default()
+        }
+    }
+}
+
+/// How the command line is answered: these are no keys of a job file.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+pub(super) struct Answer {
+    /// Read parameters and options from a TOML file; flags override it
+    #[arg(long, value_name = "FILE")]
+    pub job: Option<PathBuf>,
+    /// Neither progress nor a report, only errors
+    #[arg(long)]
+    pub quiet: bool,
+    /// The report as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(Options::default().check().is_ok());
+        for options in [
+            Options { ranks: Some(0), ..Options::default() },
+            Options { threads: Some(0), ..Options::default() },
+            Options { every: Some(0), ..Options::default() },
+            Options { progress: f64::NAN, ..Options::default() },
+            Options { no_output: true, out: Some("x".into()), ..Options::default() },
+        ] {
+            assert_eq!(options.check().unwrap_err().exit_code(), 2, "{options:?}");
+        }
+    }
+}

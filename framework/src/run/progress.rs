@@ -1,0 +1,138 @@
+//! When to tell how far a run is, and `progress.json`. Rank 0 alone does it, without a message to anybody.
+
+use super::directory::PROGRESS;
+use super::provenance::now;
+use super::rate::Rate;
+use super::report::{Progress, Reporter};
+use crate::error::Result;
+use crate::kernel::Work;
+use crate::output::files::write_json;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The shortest time between two tellings.
+const TELL: Duration = Duration::from_millis(100);
+
+/// Counts steps and tells of them.
+pub(super) struct Ticker<'r> {
+    kernel: &'static str,
+    work: Work,
+    steps: Option<u64>,
+    reporter: &'r dyn Reporter,
+    file: Option<PathBuf>,
+    interval: Duration,
+    began: Instant,
+    told: Instant,
+    written: Instant,
+}
+
+impl<'r> Ticker<'r> {
+    pub fn new(
+        kernel: &'static str,
+        work: Work,
+        steps: Option<u64>,
+        reporter: &'r dyn Reporter,
+        directory: Option<&Path>,
+        interval: Duration,
+    ) -> Ticker<'r> {
+        let began = Instant::now();
+        let file = directory.map(|directory| directory.join(PROGRESS));
+        Ticker { kernel, work, steps, reporter, file, interval, began, told: began, written: began }
+    }
+
+    /// After `step` steps: tells, writes, or does nothing.
+    #[inline]
+    pub fn after(&mut self, step: u64) {
+        let now = Instant::now();
+        if now.duration_since(self.told) < TELL {
+            return;
+        }
+        self.told = now;
+        let progress = self.progress(step, "running");
+        self.reporter.progress(&progress);
+        if now.duration_since(self.written) >= self.interval {
+            self.written = now;
+            // A disk that is full is an error when the results are written; not being able to say so is none.
+            let _ = self.write(&progress);
+        }
+    }
+
+    /// At the beginning.
+    pub fn begin(&self) -> Result<()> {
+        self.write(&self.progress(0, "running"))
+    }
+
+    /// At the end of the time loop.
+    pub fn end(&self, step: u64) -> Result<()> {
+        let progress = self.progress(step, "finished");
+        self.reporter.progress(&progress);
+        self.write(&progress)
+    }
+
+    /// When the run has failed; best effort.
+    pub fn fail(&self, step: u64) {
+        let _ = self.write(&self.progress(step, "failed"));
+    }
+
+    fn write(&self, progress: &Progress) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| write_json(file, progress))
+    }
+
+    fn progress(&self, step: u64, state: &'static str) -> Progress {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let left = |steps: u64| (step > 0).then(|| seconds / step as f64 * steps.saturating_sub(step) as f64);
+        Progress {
+            kernel: self.kernel,
+            state,
+            step,
+            steps: self.steps,
+            seconds,
+            seconds_left: self.steps.and_then(left),
+            rate: Rate::new(self.work, step, seconds),
+            at: now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Progress>>);
+
+    impl Reporter for Heard {
+        fn progress(&self, progress: &Progress) {
+            self.0.lock().unwrap().push(progress.clone());
+        }
+    }
+
+    #[test]
+    fn tells_now_and_then_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let heard = Heard::default();
+        let mut ticker = Ticker::new(
+            "k",
+            Work::of(10.0, "cells"),
+            Some(1000),
+            &heard,
+            Some(folder.path()),
+            Duration::from_secs(60),
+        );
+        ticker.begin().unwrap();
+        for step in 1..=999 {
+            ticker.after(step);
+        }
+        std::thread::sleep(TELL);
+        ticker.after(1000);
+        ticker.end(1000).unwrap();
+        let heard = heard.0.into_inner().unwrap();
+        assert!((2..10).contains(&heard.len()), "{}", heard.len());
+        let last = heard.last().unwrap();
+        assert_eq!((last.step, last.state, last.fraction()), (1000, "finished", Some(1.0)));
+        assert!(last.to_string().starts_with("k: step 1000 of 1000 (100%), "), "{last}");
+        let file = std::fs::read_to_string(folder.path().join(PROGRESS)).unwrap();
+        assert!(file.contains("\"finished\"") && file.contains("\"step\": 1000"), "{file}");
+    }
+}

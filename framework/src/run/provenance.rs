@@ -1,0 +1,72 @@
+//! Where a result comes from: which program, on which machine, how it was called, when.
+//!
+//! It records and decides nothing. Parameters are in `run.toml`.
+
+use super::nodes;
+use crate::comm::Comm;
+use crate::error::Result;
+use serde::Serialize;
+
+/// What `provenance.json` holds.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Provenance {
+    rankine: &'static str,
+    /// The commit of the checkout, if the build was told (`RANKINE_COMMIT`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'static str>,
+    kernel: &'static str,
+    engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mpi: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hdf5: Option<String>,
+    ranks: usize,
+    threads: usize,
+    nodes: Vec<Node>,
+    cpu: Option<String>,
+    command: Vec<String>,
+    directory: Option<String>,
+    started: String,
+    pub ended: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Node {
+    name: String,
+    ranks: usize,
+}
+
+impl Provenance {
+    /// What is known when a run begins. Collective.
+    pub fn new(comm: &Comm, kernel: &'static str, threads: usize, started: String) -> Result<Provenance> {
+        let lossy = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
+        Ok(Provenance {
+            rankine: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("RANKINE_COMMIT").filter(|commit| !commit.is_empty()),
+            kernel,
+            engine: comm.engine_name(),
+            mpi: crate::launch::mpi_library().filter(|_| comm.engine_name() == "mpi"),
+            hdf5: crate::output::hdf5_library(),
+            ranks: comm.size(),
+            threads,
+            nodes: nodes::of(comm)?.into_iter().map(|(name, ranks)| Node { name, ranks }).collect(),
+            cpu: cpu(),
+            command: std::env::args_os().map(lossy).collect(),
+            directory: std::env::current_dir().ok().map(|path| lossy(path.into())),
+            started,
+            ended: None,
+        })
+    }
+}
+
+/// The moment, UTC, to the second.
+pub(super) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The processor's name, where the system tells.
+fn cpu() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_string())
+}

@@ -1,0 +1,138 @@
+//! What a run tells: how far it is, and what came of it. Who reads it and where is a [`Reporter`]'s business.
+
+use super::rate::{Rate, duration};
+use super::times::Times;
+use crate::kernel::Verdict;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Is told how a run goes, on rank 0 only and from its thread.
+pub trait Reporter: Send + Sync {
+    /// How far it is: often, but not more than ten times a second.
+    fn progress(&self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// What came of it; all files are written.
+    fn finished(&self, summary: &Summary) {
+        let _ = summary;
+    }
+}
+
+/// A reporter that tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Reporter for Silent {}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Progress {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// `running`, `finished` or `failed`.
+    pub state: &'static str,
+    /// Steps done.
+    pub step: u64,
+    /// Steps planned, where that is known.
+    pub steps: Option<u64>,
+    /// Seconds since the first step began.
+    pub seconds: f64,
+    /// Seconds still to go, where that can be told.
+    pub seconds_left: Option<f64>,
+    /// The rate since the first step, output included.
+    pub rate: Rate,
+    /// When this was, UTC.
+    pub at: String,
+}
+
+impl Progress {
+    /// Between 0 and 1, where the number of steps is known.
+    pub fn fraction(&self) -> Option<f64> {
+        self.steps.map(|steps| if steps == 0 { 1.0 } else { self.step as f64 / steps as f64 })
+    }
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: step {}", self.kernel, self.step)?;
+        if let (Some(steps), Some(fraction)) = (self.steps, self.fraction()) {
+            write!(f, " of {steps} ({:.0}%)", (100.0 * fraction).floor())?;
+        }
+        write!(f, ", {}", self.rate)?;
+        match self.seconds_left {
+            Some(left) if self.state == "running" => write!(f, ", {} left", duration(left)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What came of a run; the same on every rank.
+#[derive(Clone, Debug, Serialize)]
+#[must_use]
+pub struct Summary {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Whether the answer is right.
+    pub verdict: Verdict,
+    /// The answer's checksum, 16 hexadecimal digits.
+    pub checksum: Option<String>,
+    /// Steps done.
+    pub steps: u64,
+    /// Ranks that did them.
+    pub ranks: usize,
+    /// Threads of each.
+    pub threads: usize,
+    /// `local` or `mpi`.
+    pub engine: &'static str,
+    /// How fast.
+    pub rate: Rate,
+    /// Where the time went.
+    pub times: Times,
+    /// The run's directory, if it has one.
+    pub directory: Option<PathBuf>,
+    /// What it wrote, in its directory.
+    pub files: Vec<PathBuf>,
+    /// What the reader should know beside that.
+    pub notes: Vec<String>,
+    /// The kernel's parameters.
+    pub parameters: toml::Table,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let threads = if self.threads > 1 { format!(" of {} threads", self.threads) } else { String::new() };
+        writeln!(
+            f,
+            "{}: {} on {}{threads} ({} engine) in {}",
+            self.kernel,
+            many(self.steps, "step"),
+            many(self.ranks as u64, "rank"),
+            self.engine,
+            duration(self.times.total)
+        )?;
+        match &self.verdict {
+            Verdict::NotChecked(why) => writeln!(f, "  verdict   not checked: {why}")?,
+            verdict => writeln!(f, "  verdict   {}", verdict.word())?,
+        }
+        for check in self.verdict.checks() {
+            writeln!(f, "            {check}")?;
+        }
+        if let Some(checksum) = &self.checksum {
+            writeln!(f, "  checksum  {checksum}")?;
+        }
+        writeln!(f, "  rate      {}", self.rate)?;
+        writeln!(f, "  time      {}", self.times)?;
+        if let Some(directory) = &self.directory {
+            writeln!(f, "  files in  {}", directory.display())?;
+            for file in &self.files {
+                writeln!(f, "            {}", file.display())?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "  note      {note}")?;
+        }
+        Ok(())
+    }
+}

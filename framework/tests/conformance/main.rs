@@ -1,0 +1,114 @@
+//! The conformance suite: one list of cases, run on both engines.
+//!
+//! `cargo test` runs every case on the Local engine at each number of ranks it is declared for, checked and
+//! unchecked; under `mpirun` every rank runs the cases that allow its world's size on the Mpi engine. A case is a
+//! function of a communicator, and knows of no engine.
+
+mod collective;
+mod errors;
+mod groups;
+mod nonblocking;
+mod p2p;
+mod stress;
+
+use rankine::{Comm, Result, testing};
+use std::process::ExitCode;
+
+/// One case: what it is called, on how many ranks it makes sense, and what it does.
+struct Case {
+    name: &'static str,
+    /// The fewest ranks it needs.
+    least: usize,
+    /// Whether it relies on small sends being buffered, and so cannot run checked.
+    buffered: bool,
+    run: fn(&Comm) -> Result<()>,
+}
+
+/// `cases![module: fewest ranks, buffered or not [case, case]; …]`
+macro_rules! cases {
+    ($($module:ident: $least:literal, $sends:ident [$($name:ident),* $(,)?];)*) => {{
+        let mut cases = Vec::new();
+        $({
+            let (least, buffered) = ($least, stringify!($sends) == "buffered");
+            $(cases.push(Case {
+                name: concat!(stringify!($module), "::", stringify!($name)),
+                least,
+                buffered,
+                run: $module::$name,
+            });)*
+        })*
+        cases
+    }};
+}
+
+/// Numbers of ranks on the Local engine; under mpirun the launcher says.
+const LOCAL_RANKS: [usize; 7] = [1, 2, 3, 4, 5, 7, 8];
+
+fn all() -> Vec<Case> {
+    cases![
+        p2p: 1, any [ring, to_self_nonblocking, zero_length, every_type, order_is_kept, shorter_message, vectors_of_any_length, sendrecv_shift, probing];
+        p2p: 2, any [wildcards, large_messages, tags_select, many_sizes];
+        p2p: 1, buffered [to_self_blocking, buffered_before_received, moved_vectors];
+        nonblocking: 1, any [scope_gives_buffers_back, forgotten_handles_complete, owned_buffers, many_outstanding, test_until_done, scope_error_takes_back];
+        nonblocking: 2, any [receiver_posts_first, dropped_owned_receive_is_cancelled, computing_receiver_is_served];
+        collective: 1, any [barriers_order, bcast_from_every_root, reductions_agree_with_reference, allreduce_same_bits_everywhere, non_commutative_order, gathers, zero_lengths, arrays_and_functions, large_reductions, records];
+        groups: 1, any [split_by_parity, split_with_none, dup_keeps_messages_apart, nested_splits, many_communicators];
+        errors: 1, any [bad_ranks_tags_and_lengths, agree_names_one];
+        errors: 2, any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting, sender_survives_receivers_error];
+        stress: 1, any [random_traffic, random_collectives];
+        stress: 2, any [hammer_one_receiver];
+    ]
+}
+
+fn main() -> ExitCode {
+    let launcher = rankine::launch::Launcher::detect(|name| std::env::var(name).ok());
+    let under_launcher = matches!(launcher, Ok(Some(_)));
+    if under_launcher { under_mpirun() } else { on_threads() }
+}
+
+fn under_mpirun() -> ExitCode {
+    rankine::launch::exit(rankine::launch(|world| {
+        let checked = std::env::var("RANKINE_CHECKED").is_ok_and(|value| value == "1");
+        let mut passed = 0;
+        for case in all() {
+            if case.least <= world.size() && !(case.buffered && checked) {
+                (case.run)(&world).map_err(|error| error.help(format!("in case {}", case.name)))?;
+                // Whatever a case left behind shows in the case that left it.
+                world.barrier()?;
+                passed += 1;
+            }
+        }
+        if world.rank() == 0 {
+            let (ranks, engine) = (world.size(), world.engine_name());
+            say(&format!("conformance on {ranks} ranks ({engine}, checked: {checked})"));
+            say(&format!("{passed} passed, 0 failed"));
+            assert!(engine == "mpi" && passed > 30);
+        }
+        Ok(())
+    }))
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn on_threads() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut trials = Vec::new();
+    for case in all() {
+        for ranks in LOCAL_RANKS.into_iter().filter(|&ranks| ranks >= case.least) {
+            for checked in [false, true] {
+                if case.buffered && checked {
+                    continue;
+                }
+                let name =
+                    format!("{}::{ranks}_ranks{}", case.name, if checked { "_checked" } else { "" });
+                trials.push(libtest_mimic::Trial::test(name, move || {
+                    testing::try_ranks(ranks, checked, case.run).map_err(|error| error.to_string().into())
+                }));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
