@@ -10,12 +10,17 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "mpi")]
     mpi();
+    #[cfg(feature = "twin")]
+    compile(
+        &std::env::var("MPICC").unwrap_or_else(|_| "mpicc".to_string()),
+        "benches/twin.c",
+        "rankine_twin",
+    );
 }
 
 #[cfg(feature = "mpi")]
 fn mpi() {
     const SHIM: &str = "src/engine/mpi/shim.c";
-    println!("cargo::rerun-if-changed={SHIM}");
     println!("cargo::rerun-if-env-changed=MPICC");
     let wrapper = std::env::var("MPICC").unwrap_or_else(|_| "mpicc".to_string());
     if let Err(error) = std::process::Command::new(&wrapper).arg("--version").output() {
@@ -26,9 +31,15 @@ fn mpi() {
         );
         std::process::exit(1);
     }
-    let built = cc::Build::new().compiler(&wrapper).file(SHIM).warnings(true).try_compile("rankine_mpi_shim");
+    compile(&wrapper, SHIM, "rankine_mpi_shim");
+}
+
+#[cfg(feature = "mpi")]
+fn compile(wrapper: &str, file: &str, library: &str) {
+    println!("cargo::rerun-if-changed={file}");
+    let built = cc::Build::new().compiler(wrapper).file(file).warnings(true).try_compile(library);
     if let Err(error) = built {
-        println!("cargo::error=`{wrapper}` could not compile {SHIM}: {error}");
+        println!("cargo::error=`{wrapper}` could not compile {file}: {error}");
         std::process::exit(1);
     }
 }

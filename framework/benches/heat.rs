@@ -10,6 +10,7 @@
 
 use rankine::op::Max;
 use rankine::{Comm, Field, Grid, Launch, Result, Wall};
+use rayon::prelude::*;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -29,7 +30,11 @@ fn main() -> ExitCode {
     let plan = Plan { cells: said("--cells", 256), pairs: said("--pairs", 9), steps: said("--steps", 10) };
     println!("{:>5} {:>7}   triad GB/s   heat GB/s   heat/triad (medians; bytes moved)", "ranks", "threads");
     let outcome = [(1, 1), (2, 1), (1, 2)].into_iter().try_for_each(|(ranks, threads)| {
-        Launch::new().ranks(ranks).threads(threads).checked(false).run(move |world| compare(&world, plan, threads))
+        Launch::new()
+            .ranks(ranks)
+            .threads(threads)
+            .checked(false)
+            .run(move |world| compare(&world, plan, threads))
     });
     rankine::launch::exit(outcome)
 }
@@ -89,11 +94,8 @@ fn triad(a: &mut Field<f64, 3>, b: &Field<f64, 3>, c: &Field<f64, 3>) -> Result<
             *a = b + 3.0 * c;
         }
     };
-    rayon::scope(|s| {
-        for ((a, b), c) in a.storage_mut().chunks_mut(each).zip(b.chunks(each)).zip(c.chunks(each)) {
-            s.spawn(move |_| add(black_box(a), b, c));
-        }
-    });
+    let a = a.storage_mut().par_chunks_mut(each);
+    a.zip(b.par_chunks(each)).zip(c.par_chunks(each)).for_each(|((a, b), c)| add(black_box(a), b, c));
     Ok(())
 }
 

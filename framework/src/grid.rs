@@ -202,14 +202,14 @@ impl<const D: usize> Grid<D> {
     /// The rank that owns a cell; `None` outside the grid. Local.
     pub fn owner(&self, cell: [usize; D]) -> Option<usize> {
         let mut rank = 0;
-        for axis in 0..D {
+        for (axis, index) in cell.into_iter().enumerate() {
             let (cells, ranks) = (self.0.cells[axis], self.0.dims[axis]);
-            if cell[axis] >= cells {
+            if index >= cells {
                 return None;
             }
             let (each, more) = (cells / ranks, cells % ranks);
-            let coord = match cell[axis].checked_sub(more * (each + 1)) {
-                None => cell[axis] / (each + 1),
+            let coord = match index.checked_sub(more * (each + 1)) {
+                None => index / (each + 1),
                 Some(behind) => more + behind / each,
             };
             rank = rank * ranks + coord;
@@ -355,8 +355,9 @@ fn decide<const D: usize>(
         return Err(Error::usage(format!("a grid of {D} axes")).help("a grid has 1, 2 or 3 axes"));
     }
     if cells.contains(&0) {
-        return Err(Error::usage(format!("a grid of {shape} cells"))
-            .help("give at least one cell on every axis"));
+        return Err(
+            Error::usage(format!("a grid of {shape} cells")).help("give at least one cell on every axis")
+        );
     }
     if cells.iter().try_fold(1usize, |product, &n| product.checked_mul(n)).is_none() {
         return Err(Error::usage(format!("a grid of {shape} cells"))
@@ -508,12 +509,7 @@ mod tests {
         assert_eq!(dims(4, [5, 400, 40]), [1, 4, 1]);
     }
 
-    fn no<const D: usize>(
-        ranks: usize,
-        cells: [usize; D],
-        halo: usize,
-        given: Option<[usize; D]>,
-    ) -> Error {
+    fn no<const D: usize>(ranks: usize, cells: [usize; D], halo: usize, given: Option<[usize; D]>) -> Error {
         decide(ranks, cells, halo, [false; D], given).unwrap_err()
     }
 

@@ -176,7 +176,8 @@ pub(crate) fn exchange<T: Element>(
     buffers: &mut Buffers<T>,
     meanwhile: impl FnOnce(&[T], &mut Progress<'_, T>) -> Result<()>,
 ) -> Result<()> {
-    let rank = |axis: usize, side: usize| beyond[axis][side].rank().filter(|_| axes[axis] && layout.halo[axis] > 0);
+    let rank =
+        |axis: usize, side: usize| beyond[axis][side].rank().filter(|_| axes[axis] && layout.halo[axis] > 0);
     for axis in [1, 2] {
         for side in [0, 1].into_iter().filter(|&side| rank(axis, side).is_some()) {
             pack(layout, axis, side, storage, &mut buffers.send[axis - 1][side]);
@@ -239,7 +240,9 @@ fn pack<T: Element>(layout: &Layout, axis: usize, side: usize, storage: &[T], fa
     let (rows, cells) = face_of_plane(layout, axis, start);
     let mut pieces = face.chunks_exact_mut(cells.len());
     for plane in storage[layout.planes(0..layout.cells[0])].chunks_exact(layout.plane()) {
-        for (row, piece) in plane.chunks_exact(layout.row()).skip(rows.start).take(rows.len()).zip(&mut pieces) {
+        for (row, piece) in
+            plane.chunks_exact(layout.row()).skip(rows.start).take(rows.len()).zip(&mut pieces)
+        {
             piece.copy_from_slice(&row[cells.clone()]);
         }
     }

@@ -4,68 +4,63 @@
 //! A whole kernel, its parameters included:
 //!
 //! ```
-//! use rankine::kernel::{Check, Kernel, Verdict, Work};
-//! use rankine::{Comm, Error, Result, op::Sum, run::Output};
-//! use serde::{Deserialize, Serialize};
+//! use rankine::kernel::{Check, Verdict, Work};
+//! use rankine::{Comm, Field, Grid, Kernel, Result, run::Output};
 //! use std::ops::ControlFlow;
 //!
-//! /// Area of the quarter circle by throwing darts.
-//! #[derive(Clone, Debug, clap::Args, Serialize, Deserialize)]
-//! struct Pi {
-//!     /// Darts a step, over all ranks
-//!     #[arg(long, default_value_t = 300_000)]
-//!     darts: u64,
-//!     /// Steps
-//!     #[arg(long, default_value_t = 10)]
+//! /// Heat in an insulated plate that starts with a hot diamond in its middle.
+//! #[derive(Clone, clap::Args, serde::Serialize, serde::Deserialize)]
+//! struct Plate {
+//!     /// Cells along each side
+//!     #[arg(long, default_value_t = 256)]
+//!     cells: usize,
+//!     /// Time steps
+//!     #[arg(long, default_value_t = 1000)]
 //!     steps: u64,
 //! }
 //!
-//! /// Darts thrown and darts inside, on this rank; `first` of `darts` is this rank's share of a step.
-//! struct Count { random: u64, share: u64, thrown: u64, inside: u64 }
+//! impl Kernel for Plate {
+//!     const NAME: &'static str = "plate";
+//!     const ABOUT: &'static str = "heat in an insulated plate";
+//!     type Data = [Field<f64, 2>; 2];
 //!
-//! impl Kernel for Pi {
-//!     const NAME: &'static str = "pi";
-//!     const ABOUT: &'static str = "pi by throwing darts at a quarter circle";
-//!     type Data = Count;
-//!
-//!     fn check(&self, ranks: usize) -> Result<()> {
-//!         if self.darts >= ranks as u64 { return Ok(()) }
-//!         Err(Error::usage(format!("--darts {} for {ranks} ranks", self.darts)).help("give every rank a dart"))
+//!     fn steps(&self) -> Option<u64> {
+//!         Some(self.steps)
 //!     }
-//!     fn steps(&self) -> Option<u64> { Some(self.steps) }
-//!     fn init(&self, comm: &Comm) -> Result<Count> {
-//!         let (ranks, me) = (comm.size() as u64, comm.rank() as u64);
-//!         let share = self.darts / ranks + u64::from(me < self.darts % ranks);
-//!         Ok(Count { random: 0x9e37_79b9_7f4a_7c15 ^ (me << 32), share, thrown: 0, inside: 0 })
+//!     fn init(&self, comm: &Comm) -> Result<Self::Data> {
+//!         let (grid, half) = (Grid::new(comm, [self.cells; 2])?, self.cells / 2);
+//!         let hot = |[y, x]: [usize; 2]| f64::from(y.abs_diff(half) + x.abs_diff(half) < half / 2);
+//!         Ok([Field::from_fn(&grid, hot)?, Field::new(&grid, 0.0)?])
 //!     }
-//!     fn step(&self, _: &Comm, count: &mut Count) -> Result<ControlFlow<()>> {
-//!         let mut uniform = || {
-//!             for shift in [13, -7, 17] {
-//!                 let r = count.random;
-//!                 count.random ^= if shift > 0 { r << shift } else { r >> -shift };
+//!     fn step(&self, _: &Comm, [now, next]: &mut Self::Data) -> Result<ControlFlow<()>> {
+//!         next.update_from(now, |out, rows| {
+//!             let (u, n, s) = (rows.at([0, 0]), rows.at([-1, 0]), rows.at([1, 0]));
+//!             let (w, e) = (rows.at([0, -1]), rows.at([0, 1]));
+//!             for i in 0..out.len() {
+//!                 out[i] = u[i] + 0.2 * (n[i] + s[i] + w[i] + e[i] - 4.0 * u[i]);
 //!             }
-//!             (count.random >> 11) as f64 / (1u64 << 53) as f64
-//!         };
-//!         count.inside += (0..count.share).filter(|_| uniform().hypot(uniform()) < 1.0).count() as u64;
-//!         count.thrown += count.share;
+//!         })?;
+//!         std::mem::swap(now, next);
 //!         Ok(ControlFlow::Continue(()))
 //!     }
-//!     fn observe(&self, comm: &Comm, count: &mut Count, out: &mut Output) -> Result<()> {
-//!         let [inside, thrown] = comm.allreduce([count.inside, count.thrown], Sum)?;
-//!         out.scalar("pi", 4.0 * inside as f64 / thrown.max(1) as f64)
+//!     fn observe(&self, _: &Comm, [now, _]: &mut Self::Data, out: &mut Output) -> Result<()> {
+//!         out.field("temperature", now)?;
+//!         out.picture("plate", now)
 //!     }
-//!     fn verify(&self, comm: &Comm, count: &mut Count) -> Result<Verdict> {
-//!         let [inside, thrown] = comm.allreduce([count.inside, count.thrown], Sum)?;
-//!         let error = (4.0 * inside as f64 / thrown as f64 - std::f64::consts::PI).abs();
-//!         Ok(Verdict::of([Check::new("error of pi, five standard errors allowed", error, 8.2 / (thrown as f64).sqrt())]))
+//!     fn verify(&self, _: &Comm, [now, _]: &mut Self::Data) -> Result<Verdict> {
+//!         let r = (self.cells / 4) as f64;
+//!         let diamond = if r > 0.0 { 2.0 * r * (r - 1.0) + 1.0 } else { 0.0 };
+//!         Ok(Verdict::of([Check::new("heat lost or gained", (now.sum()? - diamond).abs(), 1e-9 * diamond)]))
 //!     }
-//!     fn work(&self, _: &Count) -> Work { Work::of(self.darts as f64, "darts") }
+//!     fn work(&self, _: &Self::Data) -> Work {
+//!         Work::of((self.cells * self.cells) as f64, "cells")
+//!     }
 //! }
 //!
-//! // In a program of its own: fn main() -> std::process::ExitCode { rankine::main::<Pi>() }
+//! // In a program of its own: fn main() -> std::process::ExitCode { rankine::main::<Plate>() }
 //! rankine::testing::ranks([1, 2, 3, 4], |world| {
-//!     let summary = rankine::Run::new(Pi { darts: 1000, steps: 20 }).on(world)?;
-//!     assert!(matches!(summary.verdict, Verdict::Passed(_)) && summary.steps == 20);
+//!     let summary = rankine::Run::new(Plate { cells: 21, steps: 50 }).on(world)?;
+//!     assert!(matches!(summary.verdict, Verdict::Passed(_)), "{summary}");
 //!     Ok(())
 //! });
 //! ```
@@ -84,7 +79,7 @@ use std::ops::ControlFlow;
 /// (`#[arg(long, …)]`; an `Option` may be left out of the file, everything else has a default or is asked for).
 /// The module's page shows a whole kernel.
 ///
-/// The runner calls `check`, `bytes_per_rank`, `init`, `observe`, then `step` with an `observe` at each interval,
+/// The runner calls `prepare`, `check`, `bytes_per_rank`, `init`, `observe`, then `step` with an `observe` at each interval,
 /// `observe` at the end, `verify` and `checksum`. Every rank must call what it calls of `comm` in the same order.
 pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name on the command line, in lower case.
@@ -96,8 +91,19 @@ pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Syn
     /// What a rank holds while the kernel runs.
     type Data;
 
-    /// Refuses parameters that cannot be, before anything is allocated. Called on rank 0 only, so it may look at
-    /// files and must not communicate; also called by tools that only want to know.
+    /// Looks up what the parameters leave open, such as the shape of an input file; what it finds may be kept in fields
+    /// marked `#[arg(skip)]` and `#[serde(skip)]`, which are neither flags nor keys. Called once, before everything
+    /// else. Collective.
+    ///
+    /// # Errors
+    /// What cannot be found.
+    fn prepare(&mut self, comm: &Comm) -> Result<()> {
+        let _ = comm;
+        Ok(())
+    }
+
+    /// Refuses parameters that cannot be, before anything is allocated. Called on rank 0 only, and
+    /// by tools that run nothing, without [`Kernel::prepare`] before it.
     ///
     /// # Errors
     /// What is wrong with the parameters, and which would do.

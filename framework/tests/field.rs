@@ -160,7 +160,8 @@ fn halos_of_all_widths_2d() {
 fn halos_of_all_widths_3d() {
     for halo in 0..4 {
         for periodic in [[false; 3], [true; 3], [true, false, false], [false, true, true]] {
-            let walls = [[Wall::Mirror, Wall::Fixed(-3.0)], [Wall::Fixed(-4.0), Wall::Mirror], [Wall::Mirror; 2]];
+            let walls =
+                [[Wall::Mirror, Wall::Fixed(-3.0)], [Wall::Fixed(-4.0), Wall::Mirror], [Wall::Mirror; 2]];
             ranks(RANKS, |world| check_halo(world, [8, 9, 22], halo, periodic, walls));
             ranks([2, 3, 4], |world| check_halo(world, [3, 4, 25], halo, periodic, walls));
             ranks([4, 8], |world| check_halo(world, [3, 9, 26], halo, periodic, walls));

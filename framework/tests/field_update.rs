@@ -81,7 +81,12 @@ fn stencil<const D: usize>(halo: usize, out: &mut [f64], rows: &Rows<'_, f64, D>
     }
 }
 
-fn compare<const D: usize>(world: &Comm, case: Case<D>, dims: Option<[usize; D]>, want: &[f64]) -> Result<()> {
+fn compare<const D: usize>(
+    world: &Comm,
+    case: Case<D>,
+    dims: Option<[usize; D]>,
+    want: &[f64],
+) -> Result<()> {
     let Case { cells, halo, periodic, walls } = case;
     let mut grid = Grid::over(world, cells).halo(halo).periodic(periodic);
     if let Some(dims) = dims {

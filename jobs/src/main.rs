@@ -1,2 +1,13 @@
-//! The command.
-fn main() {}
+//! The command `rankine`: lists, explains, runs, submits and checks. Each verb is a file beside this one; kernels and
+//! runs are not its business.
+
+mod cli;
+mod doctor;
+mod info;
+mod list;
+mod run;
+mod submit;
+
+fn main() -> std::process::ExitCode {
+    rankine::run::once(cli::parse().and_then(cli::Command::execute))
+}

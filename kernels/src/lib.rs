@@ -1,1 +1,17 @@
-//! Numeric kernels.
+//! Numeric kernels, one file each, written against rankine's public interface and nothing else: none of them knows
+//! which engine carries its messages. [`all`] is the list that the command `rankine` offers.
+
+#![forbid(unsafe_code)]
+
+pub mod heat3d;
+pub mod triple;
+
+pub use heat3d::Heat3d;
+pub use triple::Triple;
+
+use rankine::run::Entry;
+
+/// All kernels, by name.
+pub const fn all() -> [Entry; 1] {
+    [Entry::of::<Heat3d>()]
+}

@@ -5,6 +5,7 @@
 
 mod reduce;
 mod rows;
+mod slab;
 mod storage;
 mod update;
 mod walls;

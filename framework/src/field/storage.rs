@@ -13,7 +13,11 @@ const HUGE_PAGE: usize = 2 << 20;
 pub(super) enum Storage<T> {
     Small(Vec<T>),
     /// The elements are `bytes[start..start + len]`.
-    Large { bytes: MmapMut, start: usize, len: usize },
+    Large {
+        bytes: MmapMut,
+        start: usize,
+        len: usize,
+    },
 }
 
 impl<T: Element> Storage<T> {

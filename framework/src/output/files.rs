@@ -94,6 +94,17 @@ pub(super) fn synchronise(path: &Path) -> io::Result<()> {
     File::options().write(true).open(path)?.sync_all()
 }
 
+/// Claims space on the disk for bytes of a file that are about to be written, where the file system can.
+pub(super) fn reserve(path: &Path, at: u64, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let file = File::options().write(true).open(path)?;
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, at, bytes).map_err(io::Error::from) {
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Err(error),
+        // Not every file system can claim space, and none has to.
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder and those above it; one that is there already is fine.
 ///
 /// # Errors

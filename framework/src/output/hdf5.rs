@@ -293,6 +293,15 @@ impl File {
         dataset.close()
     }
 
+    /// Where in the file the numbers of a dataset lie, and how many bytes they take, if they lie in one piece.
+    pub fn extent(&self, name: &str) -> Said<Option<(u64, u64)>> {
+        let dataset = self.open_dataset(name)?;
+        // SAFETY: the dataset is open.
+        let (at, bytes) = sync(|| unsafe { (H5Dget_offset(dataset.id), H5Dget_storage_size(dataset.id)) });
+        // The library's word for "nowhere" is the largest number.
+        Ok((at != u64::MAX && bytes > 0).then_some((at, bytes)))
+    }
+
     /// Writes the block of `slab`, without its halo, straight from its storage. On a file that is open together
     /// every rank calls it, also one without cells.
     pub fn write<T: Numeric, const D: usize>(&self, name: &str, slab: &Slab<'_, T, D>) -> Said<()> {
@@ -422,9 +431,10 @@ fn share(access: &Id, comm: &Comm) -> Said<()> {
     let crate::engine::Engine::Mpi(engine) = comm.engine() else {
         return Err("only the ranks of MPI can have a file open together".into());
     };
+    let (comm, hints) = engine.raw();
     // SAFETY: the list is open and of its class, the communicator is alive, and the library makes its own duplicate
     // of it.
-    call(|| unsafe { H5Pset_fapl_mpio(access.id, engine.raw(), mpi::ffi::RSMPI_INFO_NULL) }).map(drop)
+    call(|| unsafe { H5Pset_fapl_mpio(access.id, comm, hints) }).map(drop)
 }
 
 #[cfg(not(feature = "hdf5-parallel"))]
@@ -508,7 +518,7 @@ impl Transfer {
 #[cfg(feature = "hdf5-parallel")]
 fn make_collective(how: &Id) -> Said<()> {
     // SAFETY: the list is open and of this class.
-    call(|| unsafe { H5Pset_dxpl_mpio(how.id, H5FD_MPIO_COLLECTIVE) }).map(drop)
+    call(|| unsafe { H5Pset_dxpl_mpio(how.id, H5FD_mpio_xfer_t::H5FD_MPIO_COLLECTIVE) }).map(drop)
 }
 
 #[cfg(not(feature = "hdf5-parallel"))]

@@ -71,6 +71,10 @@ impl File {
         match *self {}
     }
 
+    pub fn extent(&self, _: &str) -> Said<Option<(u64, u64)>> {
+        match *self {}
+    }
+
     pub fn write<T: Numeric, const D: usize>(&self, _: &str, _: &Slab<'_, T, D>) -> Said<()> {
         match *self {}
     }

@@ -121,9 +121,15 @@ impl Writer {
     /// A name that is there already, a full disk and whatever else HDF5 reports.
     pub fn write<T: Numeric, const D: usize>(&mut self, name: &str, slab: &Slab<'_, T, D>) -> Result<()> {
         if let Some(file) = &self.shared {
-            let made =
-                self.comm.agree(create_dataset::<T, D>(file, name, slab.layout()).map_err(self.words(name)));
-            made?;
+            // MPI libraries are known to hang when the disk fills up under a collective write, so rank 0 claims the
+            // space first.
+            let made = create_dataset::<T, D>(file, name, slab.layout()).and_then(|()| file.extent(name));
+            let claimed = made.map_err(self.words(name)).and_then(|extent| match extent {
+                Some((at, bytes)) if self.comm.rank() == 0 => files::reserve(&self.part, at, bytes)
+                    .map_err(|error| files::failure("write", &self.path, &error)),
+                _ => Ok(()),
+            });
+            self.comm.agree(claimed)?;
             let written = file.write(name, slab).map_err(self.words(name));
             return self.comm.agree(written);
         }
@@ -222,6 +228,9 @@ pub(super) fn trouble(verb: &str, path: &Path, dataset: Option<&str>, said: &str
     if let Some(dataset) = dataset {
         place = format!("{place}:/{}", dataset.trim_start_matches('/'));
     }
+    // The library wraps the system's words in much else.
+    let system = said.split_once("error message = '").and_then(|(_, rest)| rest.split_once('\''));
+    let said = system.map_or(said, |(words, _)| words);
     let error = Error::io(format!("cannot {verb} {place}: {said}"));
     let lower = said.to_lowercase();
     if lower.contains("lock file") {

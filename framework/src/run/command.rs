@@ -96,7 +96,8 @@ pub fn usage(error: &clap::Error, help: &str) -> Error {
     });
     let what = paragraphs.next().unwrap_or_default();
     let what = what.strip_prefix("error: ").unwrap_or(&what).to_string();
-    let tips: Vec<String> = paragraphs.filter_map(|part| part.strip_prefix("tip: ").map(str::to_string)).collect();
+    let tips: Vec<String> =
+        paragraphs.filter_map(|part| part.strip_prefix("tip: ").map(str::to_string)).collect();
     let all = format!("`{help}` shows all flags");
     Error::usage(what).help(if tips.is_empty() { all } else { format!("{}; {all}", tips.join("; ")) })
 }
@@ -109,10 +110,15 @@ mod tests {
     #[test]
     fn what_clap_says_becomes_one_paragraph() {
         let command = Command::new("p").arg(Arg::new("steps").long("steps").value_parser(value_parser!(u32)));
-        let said = |line: &[&str]| usage(&command.clone().try_get_matches_from(line).unwrap_err(), "p --help").to_string();
+        let said = |line: &[&str]| {
+            usage(&command.clone().try_get_matches_from(line).unwrap_err(), "p --help").to_string()
+        };
         let unknown = said(&["p", "--stesp", "3"]);
         assert!(unknown.starts_with("unexpected argument '--stesp' found\n  help: "), "{unknown}");
-        assert!(unknown.contains("'--steps'") && unknown.ends_with("`p --help` shows all flags"), "{unknown}");
+        assert!(
+            unknown.contains("'--steps'") && unknown.ends_with("`p --help` shows all flags"),
+            "{unknown}"
+        );
         let wrong = said(&["p", "--steps", "many"]);
         assert!(wrong.contains("invalid value 'many' for '--steps <steps>'"), "{wrong}");
         assert!(!wrong.contains("\n\n"));

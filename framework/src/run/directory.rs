@@ -113,7 +113,11 @@ fn may_have(path: &Path, overwrite: bool) -> Result<()> {
                 .help("choose another directory with --out"));
         }
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return can_make(path),
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            return can_make(path);
+        }
         Err(error) => return Err(wanted(error)),
     }
     let mut names = Vec::new();
@@ -151,12 +155,21 @@ fn can_make(path: &Path) -> Result<()> {
 /// Tries it with a file that has no name (or is gone at once): permission bits do not tell about read-only disks.
 fn writable(folder: &Path) -> Result<()> {
     use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, accessat, open};
-    let refused = |error: rustix::io::Errno| failure("write in", folder, &error.into());
+    let refused = |error: rustix::io::Errno| match error {
+        // The folder is there, but files in it are not: /proc and its like.
+        rustix::io::Errno::NOENT => {
+            Error::io(format!("cannot write in {}: it takes no files", folder.display()))
+                .help("choose another directory with --out")
+        }
+        error => failure("write in", folder, &error.into()),
+    };
     accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(refused)?;
     match open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
         Ok(_) => Ok(()),
         // Not every file system knows nameless files.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL | rustix::io::Errno::ISDIR) => named(folder),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::INVAL | rustix::io::Errno::ISDIR) => {
+            named(folder)
+        }
         Err(error) => Err(refused(error)),
     }
 }
@@ -174,7 +187,9 @@ fn unused(kernel: &str) -> Result<PathBuf> {
     let free = (1..1000)
         .map(|n| Path::new("runs").join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
         .find(|path| !path.exists())
-        .ok_or_else(|| Error::io(format!("runs/{name} and its numbers are taken")).help("choose a directory with --out"))?;
+        .ok_or_else(|| {
+            Error::io(format!("runs/{name} and its numbers are taken")).help("choose a directory with --out")
+        })?;
     can_make(&free)?;
     Ok(free)
 }

@@ -27,10 +27,13 @@ pub struct Entry {
     pub verifies: &'static str,
     augment: fn(Command) -> Command,
     supplied: fn(Command, &JobFile) -> Command,
-    parse: fn(&ArgMatches, Option<&JobFile>) -> Result<Arc<dyn Erased>>,
+    parse: Parse,
     given: fn(&ArgMatches) -> Vec<OsString>,
     ids: fn() -> Vec<String>,
 }
+
+/// Makes a kernel's parameters of a command line and a job file.
+type Parse = fn(&ArgMatches, Option<&JobFile>) -> Result<Arc<dyn Erased>>;
 
 /// A kernel's parameters behind a pointer.
 trait Erased: Send + Sync {
@@ -59,7 +62,7 @@ pub enum Asked {
     /// A text to be shown: help or a version.
     Text(String),
     /// A run.
-    Job(Job),
+    Job(Box<Job>),
 }
 
 /// One parameter of a kernel, for people.
@@ -106,7 +109,8 @@ impl Entry {
             Parameter {
                 flag: value.map_or(format!("--{flag}"), |value| format!("--{flag} <{value}>")),
                 help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
-                default: (!defaults.is_empty() && arg.get_action().takes_values()).then(|| defaults.join(",")),
+                default: (!defaults.is_empty() && arg.get_action().takes_values())
+                    .then(|| defaults.join(",")),
             }
         };
         command.get_arguments().map(parameter).collect()
@@ -129,7 +133,7 @@ impl Entry {
         words: impl IntoIterator<Item = OsString>,
         extra: fn(Command) -> Command,
     ) -> Result<Asked> {
-        let words: Vec<OsString> = [program.into()].into_iter().chain(words).collect();
+        let words = parameters::joined([program.into()].into_iter().chain(words));
         let help = format!("{program} --help");
         let matches = |command: Command| match command.try_get_matches_from(&words) {
             Ok(matches) => Ok(Ok(matches)),
@@ -163,7 +167,7 @@ impl Entry {
         };
         let options = parameters::merge::<Options>(&matches, file.as_ref().map(|file| (file, "run")))?;
         options.check()?;
-        Ok(Asked::Job(Job {
+        Ok(Asked::Job(Box::new(Job {
             entry: *self,
             kernel: (self.parse)(&matches, file.as_ref())?,
             ranks_by_hand: matches.value_source("ranks") == Some(clap::parser::ValueSource::CommandLine),
@@ -171,16 +175,10 @@ impl Entry {
             answer,
             file,
             matches,
-        }))
+        })))
     }
 
     fn command(&self, program: &str, extra: fn(Command) -> Command) -> Result<Command> {
-        let ours = Answer::augment_args(Options::augment_args(Command::new("")));
-        let taken: Vec<&str> = ours.get_arguments().map(|arg| arg.get_id().as_str()).collect();
-        if let Some(id) = (self.ids)().iter().find(|id| taken.contains(&id.as_str())) {
-            return Err(Error::usage(format!("kernel {}: its parameter `{id}` is an option of every run", self.name))
-                .help("give the field another name"));
-        }
         let command = Command::new(program.to_string())
             .bin_name(program.to_string())
             .about(self.about)
@@ -188,7 +186,17 @@ impl Entry {
             .args_override_self(true)
             .max_term_width(100);
         let command = parameters::augment::<Options>((self.augment)(command), "Run");
-        Ok(extra(Answer::augment_args(command.next_help_heading("Run"))))
+        let command = extra(Answer::augment_args(command.next_help_heading("Run")));
+        let mut ids: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+        ids.sort_unstable();
+        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::usage(format!(
+                "kernel {}: its parameter `{}` has the name of an option of every run",
+                self.name, pair[0]
+            ))
+            .help("give the field another name")),
+            None => Ok(command),
+        }
     }
 }
 
@@ -259,10 +267,7 @@ impl Job {
     ///
     /// # Errors
     /// As [`Run::on`], and [`ErrorKind::Verification`](crate::ErrorKind::Verification) for a wrong answer.
-    pub fn launch(
-        self,
-        reporter: impl Fn() -> Box<dyn Reporter> + Send + Sync + 'static,
-    ) -> Result<()> {
+    pub fn launch(self, reporter: impl Fn() -> Box<dyn Reporter> + Send + Sync + 'static) -> Result<()> {
         let mut launch = Launch::new();
         // A job file's number of ranks is that of the laptop; a launcher knows better.
         if let Some(ranks) = self.options.ranks

@@ -87,8 +87,10 @@ impl<K: Kernel> Run<K> {
     /// # Errors
     /// Parameters that cannot be, too little memory, files that cannot be read or written, and whatever the
     /// kernel's steps fail with. Before the first step, a failure leaves no file behind.
-    pub fn on(&self, comm: &Comm) -> Result<Summary> {
+    pub fn on(mut self, comm: &Comm) -> Result<Summary> {
         let (began, started) = (Instant::now(), now());
+        comm.agree(self.options.check())?;
+        comm.agree(self.kernel.prepare(comm))?;
         let path = self.check(comm)?;
         let mut data = comm.agree(self.kernel.init(comm))?;
         let mut made = match &path {
@@ -131,7 +133,6 @@ impl<K: Kernel> Run<K> {
 
     /// Everything that can be said against the run before anything is allocated; gives its directory.
     fn check(&self, comm: &Comm) -> Result<Option<PathBuf>> {
-        comm.agree(self.options.check())?;
         let first = comm.rank() == 0;
         comm.agree(if first { self.kernel.check(comm.size()) } else { Ok(()) })?;
         memory::check(comm, if first { self.kernel.bytes_per_rank(comm.size()) } else { None })?;
@@ -324,5 +325,118 @@ impl Summary {
             format!("{}: the answer is wrong: {}", self.kernel, wrong.join("; ")),
         )
         .help("the files are written; compare them with a run on one rank"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Check;
+    use crate::testing::ranks;
+    use serde::{Deserialize, Serialize};
+    use std::sync::Mutex;
+
+    /// Fails on the last rank at the place it is told to.
+    #[derive(Clone, clap::Args, Serialize, Deserialize)]
+    struct Clumsy {
+        #[arg(long)]
+        at: String,
+    }
+
+    impl Clumsy {
+        fn stumble(&self, comm: &Comm, place: &str) -> Result<()> {
+            let falls = self.at == place && comm.rank() + 1 == comm.size();
+            comm.agree(if falls { Err(Error::io(format!("fell in {place}"))) } else { Ok(()) })
+        }
+    }
+
+    impl Kernel for Clumsy {
+        const NAME: &'static str = "clumsy";
+        const ABOUT: &'static str = "fails";
+        type Data = u64;
+
+        fn prepare(&mut self, comm: &Comm) -> Result<()> {
+            self.stumble(comm, "prepare")
+        }
+        fn check(&self, _: usize) -> Result<()> {
+            if self.at == "check" { Err(Error::io("fell in check")) } else { Ok(()) }
+        }
+        fn init(&self, comm: &Comm) -> Result<u64> {
+            self.stumble(comm, "init").map(|()| 0)
+        }
+        fn step(&self, comm: &Comm, n: &mut u64) -> Result<ControlFlow<()>> {
+            *n += 1;
+            if *n == 2 {
+                self.stumble(comm, "step")?;
+            }
+            Ok(if *n == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        }
+        fn observe(&self, comm: &Comm, n: &mut u64, out: &mut Output) -> Result<()> {
+            out.scalar("n", *n as f64)?;
+            self.stumble(comm, if out.is_first() { "first observe" } else { "observe" })
+        }
+        fn verify(&self, _: &Comm, n: &mut u64) -> Result<Verdict> {
+            Ok(Verdict::of([Check::new("steps", *n as f64, if self.at == "verify" { 3.0 } else { 4.0 })]))
+        }
+        fn bytes_per_rank(&self, _: usize) -> Option<u64> {
+            (self.at == "memory").then_some(u64::MAX / 8)
+        }
+    }
+
+    fn clumsy(at: &str) -> Run<Clumsy> {
+        Run::new(Clumsy { at: at.to_string() })
+    }
+
+    #[test]
+    fn a_failure_before_the_first_step_leaves_nothing_and_one_rank_tells() {
+        for at in ["prepare", "check", "memory", "init", "first observe"] {
+            let root = tempfile::tempdir().unwrap();
+            let told = Mutex::new(Vec::new());
+            ranks([1, 2, 3], |world| {
+                let error = clumsy(at).directory(root.path().join("runs/one")).on(world).unwrap_err();
+                if error.kind() != ErrorKind::Elsewhere {
+                    told.lock().unwrap().push((world.size(), error.to_string()));
+                }
+                world.barrier()?;
+                assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "{at}");
+                Ok(())
+            });
+            let told = told.into_inner().unwrap();
+            assert_eq!(told.len(), 3, "{at}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_later_says_so_in_its_directory() {
+        for at in ["step", "observe"] {
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join("run");
+            ranks([2], |world| {
+                assert!(clumsy(at).directory(&path).every(1).on(world).is_err());
+                Ok(())
+            });
+            let progress = std::fs::read_to_string(path.join("progress.json")).unwrap();
+            assert!(progress.contains("\"failed\""), "{progress}");
+            assert!(!path.join("result.json").exists());
+        }
+    }
+
+    #[test]
+    fn a_wrong_answer_is_told_after_everything_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        ranks([1, 3], |world| {
+            let path = root.path().join(world.size().to_string());
+            let summary = clumsy("verify").directory(&path).every(2).on(world)?;
+            assert!(summary.steps == 4 && path.join("result.json").exists());
+            let error = summary.verified(world.rank()).unwrap_err();
+            assert_eq!(error.kind() == ErrorKind::Verification, world.rank() == 0);
+            if world.rank() == 0 {
+                assert_eq!(error.exit_code(), 1);
+                assert!(error.to_string().contains("steps: 4.000e0, NOT within 3.000e0"), "{error}");
+                let scalars = std::fs::read_to_string(path.join("out/scalars.csv")).unwrap();
+                assert_eq!(scalars, "step,time,n\n0,0.0,0.0\n2,2.0,2.0\n4,4.0,4.0\n");
+            }
+            Ok(())
+        });
     }
 }

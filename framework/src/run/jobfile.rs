@@ -50,8 +50,12 @@ impl JobFile {
         let content: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
             let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-            Error::usage(format!("{}{line}: not TOML: {}", path.display(), error.message().replace('\n', ", ")))
-                .help("keys are `name = value`, text is in quotes, lists in [ ]")
+            Error::usage(format!(
+                "{}{line}: not TOML: {}",
+                path.display(),
+                error.message().replace('\n', ", ")
+            ))
+            .help("keys are `name = value`, text is in quotes, lists in [ ]")
         })?;
         let file = JobFile { path: path.to_path_buf(), text, content };
         for (key, value) in &file.content {

@@ -16,7 +16,8 @@ pub(super) fn check(comm: &Comm, bytes: Option<u64>) -> Result<()> {
         return Ok(());
     }
     let node = comm.node();
-    let here = super::nodes::of(comm)?.into_iter().find(|(name, _)| *name == node).map_or(1, |(_, ranks)| ranks);
+    let here =
+        super::nodes::of(comm)?.into_iter().find(|(name, _)| *name == node).map_or(1, |(_, ranks)| ranks);
     comm.agree(fits(needed[0], here as u64, available(), &node))
 }
 
@@ -27,7 +28,7 @@ fn fits(bytes_per_rank: u64, ranks: u64, available: Option<u64>, node: &str) -> 
         return Ok(());
     }
     Err(Error::usage(format!(
-        "the run needs {}B of memory on node {node} ({ranks} ranks of {}B), which has {}B available",
+        "the run needs {}B of memory on node {node} ({ranks} x {}B, a rank each), which has {}B available",
         scaled(needed as f64),
         scaled(bytes_per_rank as f64),
         scaled(available as f64),

@@ -7,12 +7,12 @@
 use super::directory::OUT;
 use super::scalars::Scalars;
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::field::Field;
 use crate::output::files::write_text;
 use crate::output::picture::{Picture, Slices, slices};
 use crate::output::xdmf::Series;
-use crate::output::{Layout, Numeric, Slab, Writer};
+use crate::output::{Numeric, Writer};
 use std::path::{Path, PathBuf};
 
 const FIELDS: &str = "fields.h5";
@@ -120,7 +120,7 @@ impl Output {
             }
             return Ok(());
         }
-        let slab = slab(field)?;
+        let slab = field.slab()?;
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => self.writer.insert(Writer::create(comm, self.folder.join(FIELDS))?),
@@ -155,7 +155,7 @@ impl Output {
             return Ok(());
         }
         let spacing = self.spacing_of(D);
-        let shown = slices(comm, &slab(field)?, std::array::from_fn(|axis| spacing[axis]))?;
+        let shown = slices(comm, &field.slab()?, std::array::from_fn(|axis| spacing[axis]))?;
         if let Some(shown) = shown {
             self.show(name, shown);
         }
@@ -226,21 +226,4 @@ impl Output {
         }
         Ok(())
     }
-}
-
-/// A field as files want it.
-fn slab<T: Numeric, const D: usize>(field: &Field<T, D>) -> Result<Slab<'_, T, D>> {
-    let grid = field.grid();
-    let own = grid.own();
-    if D > 3 {
-        return Err(Error::usage(format!("a field of {D} axes cannot be written")));
-    }
-    let layout = Layout::with_storage(
-        grid.cells(),
-        own.start,
-        own.shape,
-        field.padded_shape(),
-        [field.halo(); D],
-    )?;
-    Slab::new(field.storage(), layout)
 }

@@ -57,16 +57,35 @@ fn names<P: Args>() -> Vec<String> {
     P::augment_args(Command::new("")).get_arguments().map(|arg| arg.get_id().to_string()).collect()
 }
 
-/// Adds `P` to a command: under a heading, and so that a negative number is a value and not an unknown flag.
+/// Adds `P` to a command, under a heading.
 pub(super) fn augment<P: Args>(command: Command, heading: &'static str) -> Command {
     let mut command = P::augment_args(command);
     for name in names::<P>() {
-        command = command.mut_arg(name, |arg| {
-            let numbers = arg.get_action().takes_values();
-            arg.help_heading(heading).allow_negative_numbers(numbers)
-        });
+        command = command.mut_arg(name, |arg| arg.help_heading(heading));
     }
     command
+}
+
+/// Writes `--flag -1,2` as `--flag=-1,2`: what begins like a negative number is a value and no unknown flag.
+pub(super) fn joined(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        let bytes = word.as_encoded_bytes();
+        let negative = matches!(bytes, [b'-', b'0'..=b'9' | b'.', ..]);
+        match joined.last_mut() {
+            Some(flag) if negative && is_long(flag) => {
+                flag.push("=");
+                flag.push(&word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
+fn is_long(word: &OsString) -> bool {
+    let bytes = word.as_encoded_bytes();
+    bytes.len() > 2 && bytes.starts_with(b"--") && !bytes.contains(&b'=')
 }
 
 /// A required flag that the job file gives need not be on the command line: its text becomes the default.
@@ -152,7 +171,11 @@ mod tests {
         let file = JobFile::read(&path)?;
         let command = augment::<Sample>(Command::new("sample"), "Parameters");
         let command = supplied::<Sample>(command, &file, "parameters");
-        let matches = command.try_get_matches_from(["sample"].into_iter().chain(line.split_whitespace())).unwrap();
+        let matches = command
+            .try_get_matches_from(joined(
+                ["sample"].into_iter().chain(line.split_whitespace()).map(OsString::from),
+            ))
+            .unwrap();
         merge(&matches, Some((&file, "parameters")))
     }
 
@@ -202,7 +225,7 @@ mod tests {
     fn flags_that_were_given_can_be_given_on() {
         let command = augment::<Sample>(Command::new("sample"), "Parameters");
         let line = ["sample", "--name", "a b", "--quick", "--weights", "-1,2"];
-        let matches = command.try_get_matches_from(line);
+        let matches = command.try_get_matches_from(joined(line.map(OsString::from)));
         let words = given::<Sample>(&matches.unwrap_or_else(|error| panic!("{error}")));
         assert_eq!(words, ["--weights=-1", "--weights=2", "--quick", "--name=a b"]);
     }

@@ -106,7 +106,10 @@ mod tests {
     #[test]
     fn a_run_without_time_has_rate_zero() {
         let rate = Rate::new(Work::of(1e6, "cells").flops_each(8.0), 10, 0.0);
-        assert_eq!((rate.units_per_second, rate.flops_per_second, rate.bytes_per_second), (0.0, Some(0.0), None));
+        assert_eq!(
+            (rate.units_per_second, rate.flops_per_second, rate.bytes_per_second),
+            (0.0, Some(0.0), None)
+        );
         assert_eq!(Rate::new(Work::of(1e6, "cells"), 10, 0.01).to_string(), "1.00 Gcells/s");
     }
 }

@@ -67,7 +67,7 @@ impl std::fmt::Display for Progress {
     }
 }
 
-/// What came of a run; the same on every rank.
+/// What came of a run; the same on every rank, but for `files`, which rank 0 alone has all of.
 #[derive(Clone, Debug, Serialize)]
 #[must_use]
 pub struct Summary {

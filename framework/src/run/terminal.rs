@@ -65,7 +65,8 @@ impl Reporter for Terminal {
                     };
                     // A template that does not parse leaves indicatif's own, which will do.
                     bar.set_style(
-                        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                        ProgressStyle::with_template(template)
+                            .unwrap_or_else(|_| ProgressStyle::default_bar()),
                     );
                     bar.set_prefix(progress.kernel);
                     if let Some(steps) = progress.steps {

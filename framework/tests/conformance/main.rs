@@ -56,7 +56,7 @@ fn all() -> Vec<Case> {
         errors: 1, any [bad_ranks_tags_and_lengths, agree_names_one];
         errors: 2, any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting, sender_survives_receivers_error];
         stress: 1, any [random_traffic, random_collectives];
-        stress: 2, any [hammer_one_receiver];
+        stress: 2, any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }
 

@@ -112,3 +112,33 @@ pub fn hammer_one_receiver(world: &Comm) -> Result<()> {
     }
     Ok(())
 }
+
+/// Blocking messages of middling size back and forth: each sender's patience runs out now and then, just as its receiver
+/// takes the letter. Whatever wins, the buffer is the sender's again when it returns.
+pub fn patience_races_with_the_receiver(world: &Comm) -> Result<()> {
+    if world.rank() > 1 {
+        return Ok(());
+    }
+    let other = 1 - world.rank();
+    for round in 0..3000usize {
+        let len = [40, 1024, 4096][round % 3];
+        let mut buffer = vec![round as u8; len];
+        if world.rank() == 0 {
+            world.send(&buffer, other, 7)?;
+            buffer.fill(0xee);
+            world.recv(&mut buffer, other, 7)?;
+            assert!(buffer.iter().all(|&byte| byte == !(round as u8)));
+        } else {
+            world.recv(&mut buffer, other, 7)?;
+            assert!(buffer.iter().all(|&byte| byte == round as u8));
+            // A pause of random length, now and then longer than the sender waits.
+            for _ in 0..(round * 7919) % 400 {
+                std::hint::spin_loop();
+            }
+            buffer.fill(!(round as u8));
+            world.send(&buffer, other, 7)?;
+            buffer.fill(0xdd);
+        }
+    }
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! Sends, receives and probes of the Local engine, on top of rings and inboxes.
 
 use super::Local;
-use super::inbox::{Inbox, Ticket};
+use super::inbox::{Inbox, Sorted, Ticket};
 use super::letter::{Body, INLINE, Letter, Loan, Want};
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, Fault, From, Outcome, Tagged};
@@ -137,29 +137,34 @@ impl Local {
         waited
     }
 
-    /// Turns a lent letter into one with its own copy. The letter is in the ring or in the inbox, or delivered.
+    /// Turns a lent letter into one with its own copy, unless the receiver has it.
     fn leave_copy(&self, to: usize, loan: &Loan) {
-        let inbox: &Inbox = &self.world.inboxes[to];
-        let mut sorted = inbox.lock();
-        sorted.drain(&self.world, inbox, self.world.link(to, self.me));
-        if let Some(index) = sorted.lent(loan) {
-            // SAFETY: it stands among the undelivered, and delivery needs the lock that we hold.
+        self.end_loan(to, loan, |sorted, index| {
+            // SAFETY: it stands among the undelivered, and nobody takes it from there without the lock that we hold.
             unsafe { sorted.unexpected_at(index).keep_copy() };
-        }
-        drop(sorted);
-        inbox.tell_owner();
+        });
     }
 
-    /// Removes a lent letter, unless it has been delivered. After this the buffer is the sender's either way.
+    /// Removes a lent letter, unless the receiver has it.
     fn take_back(&self, to: usize, loan: &Loan) {
+        self.end_loan(to, loan, Sorted::remove_unexpected);
+    }
+
+    /// Does `end` to the letter of a loan that nobody has taken yet. After this the buffer is the sender's: a receiver
+    /// that has taken the letter copies outside the lock, so until it has finished we wait.
+    fn end_loan(&self, to: usize, loan: &Loan, end: impl FnOnce(&mut Sorted, usize)) {
         let inbox: &Inbox = &self.world.inboxes[to];
         let mut sorted = inbox.lock();
         sorted.drain(&self.world, inbox, self.world.link(to, self.me));
-        if let Some(index) = sorted.lent(loan) {
-            sorted.remove_unexpected(index);
+        let untaken = sorted.lent(loan);
+        if let Some(index) = untaken {
+            end(&mut sorted, index);
         }
         drop(sorted);
         inbox.tell_owner();
+        while untaken.is_none() && !loan.returned() {
+            std::thread::yield_now();
+        }
     }
 
     #[inline]

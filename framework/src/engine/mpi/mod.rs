@@ -94,6 +94,13 @@ impl Mpi {
             .unwrap_or_else(|| "unknown".to_string())
     }
 
+    /// The communicator and no hints, for parallel HDF5, which makes its own duplicate.
+    #[cfg(feature = "hdf5-parallel")]
+    pub fn raw(&self) -> (ffi::MPI_Comm, ffi::MPI_Info) {
+        // SAFETY: a constant of the MPI library, set before this communicator was made.
+        (self.comm, unsafe { ffi::RSMPI_INFO_NULL })
+    }
+
     #[inline]
     fn constants(&self) -> &Constants {
         &self.shared.constants

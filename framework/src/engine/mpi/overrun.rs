@@ -17,23 +17,25 @@ const SHORT: usize = 960;
 /// Transports of Open MPI 4 and 5 that a single parameter keeps from touching the other side's memory.
 const TRANSPORTS: [&str; 6] = ["vader", "sm", "self", "tcp", "openib", "ofi"];
 
+/// The flags of a transport that never touches the other side's memory.
+const COPIES_ONLY: &str = "send";
+
 /// Before MPI is initialised: prepares the library for the mode. Whether it may overrun buffers.
 pub(super) fn prepare(checked: bool) -> bool {
     if !library_version().starts_with("Open MPI") {
         return false;
-    }
-    if !checked {
-        return true;
     }
     let mut safe = true;
     for transport in TRANSPORTS {
         let name = format!("OMPI_MCA_btl_{transport}_flags");
         match std::env::var_os(&name) {
             // What the user or mpirun has set counts.
-            Some(value) => safe &= value == "send,inplace",
+            Some(value) => safe &= value == COPIES_ONLY,
+            // Messages to oneself are seldom long, so their transport is always made safe.
             // SAFETY: MPI_Init_thread, which comes next, changes the environment in the same way; whoever may call it
             // may call this.
-            None => unsafe { std::env::set_var(&name, "send,inplace") },
+            None if checked || transport == "self" => unsafe { std::env::set_var(&name, COPIES_ONLY) },
+            None => safe = false,
         }
     }
     !safe

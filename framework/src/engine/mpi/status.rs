@@ -69,8 +69,18 @@ pub(super) fn blank() -> ffi::MPI_Status {
 /// How many bytes a status counts; `None` where the library cannot tell.
 #[inline]
 pub(super) fn bytes(status: &ffi::MPI_Status, byte: ffi::MPI_Datatype) -> Option<usize> {
-    let mut count: ffi::MPI_Count = 0;
+    let mut count: c_int = 0;
     // SAFETY: the status was filled by MPI or is all zeroes, and `byte` is MPI_BYTE.
+    let code = unsafe { ffi::MPI_Get_count(status, byte, &mut count) };
+    // MPI_UNDEFINED, which is negative, stands for what an int cannot hold.
+    if code == SUCCESS && count >= 0 { Some(count as usize) } else { many_bytes(status, byte) }
+}
+
+/// As [`bytes`], for any number of them; this call takes longer.
+#[cold]
+fn many_bytes(status: &ffi::MPI_Status, byte: ffi::MPI_Datatype) -> Option<usize> {
+    let mut count: ffi::MPI_Count = 0;
+    // SAFETY: as above.
     let code = unsafe { ffi::MPI_Get_elements_x(status, byte, &mut count) };
     if code == SUCCESS { usize::try_from(count).ok() } else { None }
 }

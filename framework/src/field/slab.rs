@@ -1,0 +1,31 @@
+//! A field as files see it: its block, where it lies in the whole, and the storage it is in.
+//!
+//! Reading and writing are `crate::output`'s business.
+
+use super::Field;
+use crate::error::Result;
+use crate::output::{Layout, Numeric, Slab, SlabMut};
+
+impl<T: Numeric, const D: usize> Field<T, D> {
+    /// This rank's block, to write to a file or to show. Local.
+    ///
+    /// # Errors
+    /// None for a field of one to three axes.
+    pub fn slab(&self) -> Result<Slab<'_, T, D>> {
+        Slab::new(self.storage(), self.file_layout()?)
+    }
+
+    /// This rank's block, to read into from a file. Local.
+    ///
+    /// # Errors
+    /// As [`Field::slab`].
+    pub fn slab_mut(&mut self) -> Result<SlabMut<'_, T, D>> {
+        let layout = self.file_layout()?;
+        SlabMut::new(self.storage_mut(), layout)
+    }
+
+    fn file_layout(&self) -> Result<Layout<D>> {
+        let own = self.grid().own();
+        Layout::with_storage(self.grid().cells(), own.start, own.shape, [self.halo(); D], self.padded_shape())
+    }
+}

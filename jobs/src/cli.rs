@@ -1,0 +1,144 @@
+//! The verbs and how they are written; what they do is in a file each.
+
+use crate::{doctor, info, list, run, submit};
+use clap::Parser;
+use rankine::run::{Entry, JobFile, nearest, show};
+use rankine::{Error, Result};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Rank-based SPMD computing: one kernel on threads, under mpirun and under Slurm
+#[derive(Debug, Parser)]
+#[command(name = "rankine", version, subcommand_required = true, max_term_width = 100)]
+#[command(
+    after_help = "Under a launcher: mpirun -n 4 rankine run heat3d, or srun -n 4 --mpi=pmix rankine run heat3d.\n\
+    Exit codes: 0 ok, 1 verification failed, 2 usage, 3 MPI or launcher, 4 input or output, 5 mismatched calls, \
+    6 a rank failed."
+)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What one can ask for.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// The kernels there are
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A kernel's parameters, verification and memory
+    Info {
+        /// The kernel
+        kernel: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a kernel: rankine run KERNEL --help shows its flags
+    #[command(disable_help_flag = true)]
+    Run {
+        /// The kernel (or --job FILE.toml that names it), then its flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
+        words: Vec<OsString>,
+    },
+    /// Submit a run to Slurm, or show its batch script with --dry-run
+    #[command(disable_help_flag = true)]
+    Submit {
+        /// The kernel (or --job FILE.toml that names it), then its flags and Slurm's
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
+        words: Vec<OsString>,
+    },
+    /// Look for faults in the set-up: MPI, launcher, HDF5, cores, Slurm
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// The ranks a node is to run
+        #[arg(long, value_name = "N")]
+        ranks: Option<usize>,
+        /// The threads of each
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
+    },
+}
+
+/// The command line of this process.
+///
+/// # Errors
+/// A verb or flag that does not exist.
+pub fn parse() -> Result<Command> {
+    match Line::try_parse() {
+        Ok(line) => Ok(line.command),
+        Err(text) if !text.use_stderr() => {
+            show(&text.render().to_string());
+            std::process::exit(0)
+        }
+        Err(error) => Err(rankine::run::usage(&error, "rankine --help")),
+    }
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Those of the verb.
+    pub fn execute(self) -> Result<()> {
+        match self {
+            Command::List { json } => list::list(json),
+            Command::Info { kernel, json } => info::info(&find(&kernel)?, json),
+            Command::Run { words } => run::run(words),
+            Command::Submit { words } => submit::submit(words),
+            Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
+        }
+    }
+}
+
+/// The kernel of that name.
+///
+/// # Errors
+/// There is none: the nearest name is suggested.
+pub fn find(name: &str) -> Result<Entry> {
+    let all = rankine_kernels::all();
+    all.iter().find(|entry| entry.name == name).copied().ok_or_else(|| {
+        let help = match nearest(name, all.iter().map(|entry| entry.name)) {
+            Some(near) => format!("did you mean {near}? `rankine list` shows all kernels"),
+            None => "`rankine list` shows all kernels".to_string(),
+        };
+        Error::usage(format!("there is no kernel {name:?}")).help(help)
+    })
+}
+
+/// The kernel that the words after a verb begin with, or that their `--job` file names, and the words left;
+/// `None` if they ask for help.
+///
+/// # Errors
+/// No kernel is named, or none of that name is there.
+pub fn kernel_of(words: Vec<OsString>, verb: &str) -> Result<Option<(Entry, Vec<OsString>)>> {
+    let first = words.first().map(|word| word.to_string_lossy().into_owned());
+    match first.as_deref() {
+        Some(name) if !name.starts_with('-') => return Ok(Some((find(name)?, words[1..].to_vec()))),
+        Some("--help" | "-h") => return Ok(None),
+        _ => {}
+    }
+    let mut rest = words.iter().map(|word| word.to_string_lossy());
+    let path = rest.find_map(|word| match word.strip_prefix("--job") {
+        Some("") => Some(None),
+        Some(path) => path.strip_prefix('=').map(|path| Some(path.to_string())),
+        None => None,
+    });
+    let path = path.and_then(|path| path.or_else(|| rest.next().map(|path| path.into_owned())));
+    let Some(path) = path else {
+        return Err(Error::usage(format!("rankine {verb}: no kernel is named"))
+            .help(format!("write `rankine {verb} KERNEL`; `rankine list` shows all kernels")));
+    };
+    let file = JobFile::read(Path::new(&path))?;
+    match file.kernel() {
+        Some(kernel) => Ok(Some((find(kernel)?, words))),
+        None => Err(Error::usage(format!("{path} names no kernel")).help(format!(
+            "add a line such as `kernel = \"heat3d\"`, or write `rankine {verb} KERNEL --job {path}`"
+        ))),
+    }
+}

@@ -1,0 +1,202 @@
+//! The command `rankine` on the Local engine, as a person uses it. Under mpirun it is tested in `mpi`.
+
+mod common;
+
+use common::{bad_input_is_refused, ended, files, json, rankine, refused, runs_agree};
+use std::path::Path;
+use std::process::Command;
+
+fn local(folder: &Path, ranks: usize, words: &[&str]) -> Command {
+    let mut command = rankine(folder);
+    command.arg("run").args(words);
+    if ranks > 1 && !words[0].starts_with("haet") && words[0] != "--steps" {
+        command.args(["--ranks", &ranks.to_string()]);
+    }
+    command
+}
+
+/// Runs words that must work and gives what they print.
+fn works(folder: &Path, words: &str) -> String {
+    let mut command = rankine(folder);
+    command.args(words.split(' '));
+    let ended = ended(command);
+    assert_eq!(ended.code, 0, "{words}\n{}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn bad_input() {
+    bad_input_is_refused(&local);
+}
+
+#[test]
+fn ranks_agree() {
+    runs_agree(&local, "local");
+}
+
+#[test]
+fn list_info_and_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    assert!(works(root, "list").contains("heat3d"));
+    let info = works(root, "info heat3d");
+    for word in ["--cells <Z,Y,X>", "[default: 100]", "Verified: the exact discrete decay", "Memory: "] {
+        assert!(info.contains(word), "{info}");
+    }
+    let list: serde_json::Value = serde_json::from_str(&works(root, "list --json")).unwrap();
+    assert_eq!(list[0]["kernel"], "heat3d");
+    let info: serde_json::Value = serde_json::from_str(&works(root, "info heat3d --json")).unwrap();
+    assert!(info["bytes_at_defaults"].as_u64().unwrap() > 16 * 64 * 64 * 64);
+    for help in ["--help", "run --help", "run heat3d --help", "submit --help", "submit heat3d --help"] {
+        assert!(works(root, help).contains("Usage: rankine"), "{help}");
+    }
+    assert!(works(root, "run heat3d --help").contains("--ranks"));
+    assert!(files(root).is_empty());
+}
+
+#[test]
+fn a_job_file_and_its_override_and_the_same_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let job = "kernel = \"heat3d\"\n[parameters]\ncells = [6, 7, 8]\nsteps = 12\nwalls = \"periodic\"\n\
+               wall-value = 1\n[run]\nranks = 2\nevery = 4\n";
+    std::fs::write(root.join("job.toml"), job).unwrap();
+    works(root, "run --job job.toml --steps 20 --out first");
+    let first = json(root.join("first/result.json"));
+    assert_eq!(first["steps"], 20);
+    assert_eq!(first["parameters"]["walls"], "periodic");
+    assert_eq!(json(root.join("first/provenance.json"))["ranks"], 2);
+    let scalars = std::fs::read_to_string(root.join("first/out/scalars.csv")).unwrap();
+    assert_eq!(scalars.lines().count(), 1 + 6, "{scalars}");
+    works(root, "run heat3d --job first/run.toml --ranks 3 --out second");
+    let second = json(root.join("second/result.json"));
+    assert_eq!(second["checksum"], first["checksum"]);
+    assert_eq!(second["parameters"], first["parameters"]);
+    works(root, "run --job job.toml --out third");
+    assert_ne!(json(root.join("third/result.json"))["checksum"], first["checksum"]);
+}
+
+#[test]
+fn an_earlier_run_is_replaced_only_if_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let words = "run heat3d --cells 8 --steps 2 --out run";
+    works(root, words);
+    let again: Vec<&str> = words.split(' ').skip(1).collect();
+    refused(local(root, 1, &again), words, 4, &["run holds an earlier run", "--overwrite"]);
+    works(root, "run heat3d --cells 8 --steps 3 --out run --overwrite");
+    assert_eq!(json(root.join("run/result.json"))["steps"], 3);
+}
+
+#[test]
+fn without_a_directory_one_is_chosen_and_without_output_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    works(root, "run heat3d --cells 8 --steps 2 --no-output --ranks 2");
+    assert!(files(root).is_empty());
+    works(root, "run heat3d --cells 8 --steps 2");
+    works(root, "run heat3d --cells 8 --steps 2");
+    let runs = files(&root.join("runs"));
+    assert_eq!(runs.iter().filter(|name| name.ends_with("result.json")).count(), 2, "{runs:?}");
+}
+
+#[test]
+fn the_report_as_json_and_no_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text = works(root, "run heat3d --cells 8 --steps 2 --json --out run");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["checksum"], json(root.join("run/result.json"))["checksum"]);
+    assert!(report["verdict"]["passed"].is_array(), "{report}");
+    assert_eq!(works(root, "run heat3d --cells 8 --steps 2 --quiet --no-output"), "");
+}
+
+#[test]
+fn progress_in_a_log_is_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = ended(local(folder.path(), 2, &["heat3d", "--cells", "8", "--steps", "5", "--no-output"]));
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("heat3d: step 5 of 5 (100%), "), "{}", ended.stderr);
+}
+
+#[test]
+fn the_example_job_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/heat3d.toml");
+    let words = ["--job", example.to_str().unwrap(), "--steps", "10", "--out", "run"];
+    let ended = ended(local(folder.path(), 1, &words));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(json(folder.path().join("run/provenance.json"))["ranks"], 2);
+}
+
+#[test]
+fn doctor_looks_at_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = rankine(folder.path());
+    let ended = ended({
+        command.args(["doctor", "--json", "--ranks", "2"]);
+        command
+    });
+    assert!([0, 3].contains(&ended.code), "{}", ended.stderr);
+    let findings: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    for what in ["MPI", "launcher", "HDF5", "cores", "Slurm"] {
+        let found = findings.as_array().unwrap().iter().find(|finding| finding["what"] == what);
+        assert!(found.is_some_and(|finding| finding["state"].is_string()), "{what}: {findings}");
+    }
+}
+
+#[test]
+fn submit_shows_the_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("job.toml"), "kernel = \"heat3d\"\n[slurm]\ntime = \"1:00:00\"\nnodes = 2\n")
+        .unwrap();
+    let script = works(root, "submit --job job.toml --ranks 8 --threads 2 --nodes 4 --cells 32 --dry-run");
+    for line in [
+        "#SBATCH --job-name=heat3d",
+        "#SBATCH --time=1:00:00",
+        "#SBATCH --nodes=4",
+        "#SBATCH --ntasks=8",
+        "#SBATCH --cpus-per-task=2",
+        "run heat3d --cells=32 --job=job.toml",
+    ] {
+        assert!(script.contains(line), "{line}\n{script}");
+    }
+    assert!(!script.contains("--ranks"), "{script}");
+    let bad = |words: &str| {
+        let mut command = rankine(root);
+        command.arg("submit").args(words.split(' '));
+        command
+    };
+    refused(bad("heat3d --ranks 2 --nodes 4 --dry-run"), "nodes", 2, &["nodes"]);
+    refused(bad("heat3d --dt 9 --dry-run"), "dt", 2, &["unstable"]);
+    refused(bad("heat3d --time soon --dry-run"), "time", 2, &["soon"]);
+    assert_eq!(files(root), ["job.toml"]);
+}
+
+#[cfg(feature = "hdf5")]
+#[test]
+fn a_file_is_the_start_of_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    works(root, "run heat3d --cells 9,8,7 --steps 6 --every 3 --spacing 2,1,1 --out first");
+    let input = "first/out/fields.h5:/step-000003/temperature";
+    // Half of the way from the file, the other half as before: the same end.
+    let words = format!("run heat3d --input {input} --spacing 2,1,1 --steps 3 --ranks 3 --out second");
+    works(root, &words);
+    let sum = |run: &str| json(root.join(run).join("result.json"))["checksum"].clone();
+    assert_eq!(sum("first"), sum("second"));
+    let before = files(root);
+    for (words, code, says) in [
+        ("heat3d --input first/out/fields.h5:/nothing --out x", 4, &["nothing"][..]),
+        ("heat3d --input first/out/fields.h5 --out x", 4, &["step-000003/temperature"][..]),
+        (
+            "heat3d --cells 9,8,8 --input first/out/fields.h5:/step-000003/temperature --out x",
+            2,
+            &["9,8,8", "9,8,7"][..],
+        ),
+    ] {
+        refused(local(root, 3, &words.split(' ').collect::<Vec<_>>()), words, code, says);
+        assert_eq!(files(root), before, "{words}");
+    }
+}

@@ -1,0 +1,35 @@
+//! The command `rankine` under mpirun: what `cli` demands of the Local engine, demanded of the Mpi engine. Built only
+//! with the feature `mpi`; how to start ranks is in RANKINE_MPIRUN, `mpirun --oversubscribe` without it.
+
+mod common;
+
+use common::{bad_input_is_refused, rankine, runs_agree};
+use std::path::Path;
+use std::process::Command;
+
+fn mpirun(folder: &Path, ranks: usize, words: &[&str]) -> Command {
+    let launcher = std::env::var("RANKINE_MPIRUN").unwrap_or_else(|_| "mpirun --oversubscribe".to_string());
+    let mut parts = launcher.split_whitespace();
+    let program = rankine(folder);
+    let mut command = Command::new(parts.next().expect("RANKINE_MPIRUN names a program"));
+    command.args(parts).args(["-n", &ranks.to_string()]).arg(program.get_program()).arg("run").args(words);
+    command.current_dir(folder);
+    // mpirun for root, in Open MPI 4 and 5; others do not mind.
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+        command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
+    }
+    for name in ["OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[test]
+fn bad_input() {
+    bad_input_is_refused(&mpirun);
+}
+
+#[test]
+fn ranks_agree() {
+    runs_agree(&mpirun, "mpi");
+}

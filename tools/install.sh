@@ -1,0 +1,49 @@
+#!/bin/sh
+# Installs Debian packages that building (default) or testing (`test`) needs and that are not there.
+# As root or through sudo; where neither works it says what to install and exits with 0 for building, so that the
+# Local engine can still be built, and with 1 for testing.
+set -eu
+
+build="openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libclang-dev pkg-config"
+test="hdf5-tools slurmctld slurmd slurm-client munge iproute2"
+
+wanted=$build
+[ "${1:-build}" = test ] && wanted="$build $test"
+
+missing=
+for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+# What was built by hand or loaded as a module serves as well.
+if [ "${1:-build}" = build ] && [ "$(sh "$(dirname "$0")/features.sh" 2>/dev/null)" = hdf5-parallel ] &&
+    command -v mpirun >/dev/null 2>&1; then
+    exit 0
+fi
+
+cannot() {
+    echo "install: $1. Missing:$missing" >&2
+    echo "install: install them (Debian, Ubuntu: apt-get install$missing), or on a cluster load its modules of an" >&2
+    echo "install: MPI, a parallel HDF5 (set HDF5_DIR) and LLVM (set LIBCLANG_PATH)." >&2
+    [ "${1:-}" != "" ] && [ "${mode:-build}" = test ] && exit 1
+    exit 0
+}
+mode=${1:-build}
+
+command -v apt-get >/dev/null 2>&1 || cannot "this is no Debian"
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null; then
+    as_root=sudo
+elif [ -t 0 ] && command -v sudo >/dev/null 2>&1; then
+    as_root=sudo
+else
+    cannot "not root, and sudo needs a password"
+fi
+echo "install: apt-get install$missing" >&2
+$as_root apt-get update -qq >&2 || cannot "apt-get update failed"
+# shellcheck disable=SC2086 # a list
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2 ||
+    cannot "apt-get install failed"

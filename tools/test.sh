@@ -1,0 +1,53 @@
+#!/bin/sh
+# Everything that must hold: formatting, lints, the suite on both engines, the jobs end to end, a Slurm cluster.
+# Nothing is skipped: what is missing is installed or fails.
+set -eu
+started=$(date +%s)
+step() {
+    printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - started))"
+}
+
+sh tools/install.sh test
+features=$(sh tools/features.sh)
+[ "$features" = hdf5-parallel ] || { echo "test: needs MPI and parallel HDF5; found: ${features:-neither}" >&2; exit 1; }
+
+cargo="cargo --locked"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# Ranks that wait give their core away, since there are more of them than cores; no leftovers in shared memory.
+export OMPI_MCA_mpi_yield_when_idle=1
+export RANKINE_MPIRUN="mpirun --oversubscribe --bind-to none"
+all="--workspace --features rankine-jobs/hdf5-parallel"
+
+step formatting
+cargo fmt --all --check
+
+step lints
+$cargo clippy --quiet --workspace --all-targets -- -D warnings
+$cargo clippy --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests,rankine/twin --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" $cargo doc --quiet --workspace --no-deps
+
+step the suite on the Local engine, with every feature
+$cargo test --quiet $all
+
+step no system package: the workspace by cargo alone
+$cargo test --quiet -p rankine-jobs --test cli
+
+step the same suite under mpirun
+conformance=$($cargo test --quiet $all -p rankine --test conformance --no-run --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p' | tail -n 1)
+[ -x "$conformance" ] || { echo "test: no conformance binary" >&2; exit 1; }
+for ranks in 1 2 3 4 7; do
+    for checked in 0 1; do
+        RANKINE_CHECKED=$checked timeout 300 $RANKINE_MPIRUN -n $ranks "$conformance"
+    done
+done
+
+step a real Slurm cluster of four nodes
+$cargo test --quiet -p rankine-slurm --features testbed-tests --test testbed
+$cargo test --quiet -p rankine-jobs --features hdf5-parallel,testbed-tests --test testbed
+
+step "memory errors: the Local engine under AddressSanitizer"
+RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=target/asan \
+    $cargo test --quiet -p rankine --test conformance --target "$(rustc -vV | sed -n 's/^host: //p')"
+
+step done
