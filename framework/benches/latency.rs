@@ -22,7 +22,9 @@ fn main() -> std::process::ExitCode {
     let (rounds, alternations) = (numbers.next().unwrap_or(20_000), numbers.next().unwrap_or(21));
     rankine::launch::exit(rankine::Launch::new().checked(false).run(move |world| {
         if world.size() != 2 {
-            return Err(rankine::Error::usage(format!("{} ranks", world.size())).help("mpirun -n 2 --bind-to none"));
+            return Err(
+                rankine::Error::usage(format!("{} ranks", world.size())).help("mpirun -n 2 --bind-to none")
+            );
         }
         pin(world.rank());
         for bytes in [8, 1024, 4096, 65_536, 1 << 20] {

@@ -30,11 +30,7 @@ pub fn ranks(sizes: impl IntoIterator<Item = usize>, rank: impl Fn(&Comm) -> Res
 ///
 /// # Errors
 /// The first failure of a rank; the other ranks' calls fail once it is known.
-pub fn try_ranks(
-    size: usize,
-    checked: bool,
-    rank: impl Fn(&Comm) -> Result<()> + Send + Sync,
-) -> Result<()> {
+pub fn try_ranks(size: usize, checked: bool, rank: impl Fn(&Comm) -> Result<()> + Send + Sync) -> Result<()> {
     let world = local::World::new(size.max(1), 1, checked);
     let rank = &rank;
     let results: Vec<Result<()>> = std::thread::scope(|threads| {

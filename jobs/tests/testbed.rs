@@ -51,7 +51,8 @@ fn heat_on_four_nodes_is_heat_on_threads() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let at = |name: &str| folder.path().join(name);
 
-    let alone = Command::new(RANKINE).args(arguments(&at("threads"))).args(["--ranks", "3"]).output().unwrap();
+    let alone =
+        Command::new(RANKINE).args(arguments(&at("threads"))).args(["--ranks", "3"]).output().unwrap();
     assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
     let expected = checksum(&at("threads"));
 
@@ -116,7 +117,8 @@ fn heat_on_four_nodes_is_heat_on_threads() {
         .envs(testbed.env())
         .output()
         .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     check(&at("submitted"), &expected);
     testbed.down().unwrap_or_else(|error| panic!("{error}"));

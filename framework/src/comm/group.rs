@@ -31,8 +31,7 @@ impl Comm {
     #[track_caller]
     pub fn dup(&self) -> Result<Comm> {
         let place = Location::caller();
-        let engine =
-            self.engine().dup(place).map_err(|fault| self.fault("dup", place, fault, ("", 1)))?;
+        let engine = self.engine().dup(place).map_err(|fault| self.fault("dup", place, fault, ("", 1)))?;
         Ok(Comm::new(engine, self.inner.clock.clone()))
     }
 }

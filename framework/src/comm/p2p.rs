@@ -67,11 +67,7 @@ pub struct Status {
 
 impl Status {
     pub(crate) fn of<T>(envelope: Envelope) -> Status {
-        Status {
-            source: envelope.source,
-            tag: envelope.tag,
-            len: envelope.bytes / size_of::<T>().max(1),
-        }
+        Status { source: envelope.source, tag: envelope.tag, len: envelope.bytes / size_of::<T>().max(1) }
     }
 }
 

@@ -112,8 +112,8 @@ impl<'s, B: Buffer> Request<'s, B> {
         let _timed = comm.inner.clock.communicating();
         self.table
             .wait(self.index)
-            // SAFETY: the engine said that the operation is complete.
             .and_then(|envelope| {
+                // SAFETY: the engine said that the operation is complete.
                 unsafe { B::pick_up(self.raw, sealed::Arrived(envelope)) }.map_err(|f| f.0)
             })
             .map_err(|fault| comm.fault("wait", place, fault, B::element()))
@@ -262,13 +262,10 @@ impl Comm {
         self.check_dest("isend_owned", dest, tag, place)?;
         let data = ManuallyDrop::new(data);
         // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
-        let started = unsafe {
-            self.engine().isend(data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag)
-        };
+        let started =
+            unsafe { self.engine().isend(data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag) };
         match started {
-            Ok(request) => {
-                Ok(OwnedSend(Owned { comm: self.inner.clone(), request: Some(request), data }))
-            }
+            Ok(request) => Ok(OwnedSend(Owned { comm: self.inner.clone(), request: Some(request), data })),
             Err(fault) => {
                 drop(ManuallyDrop::into_inner(data));
                 Err(self.fault("isend_owned", place, fault, named::<T>()))
@@ -307,12 +304,9 @@ impl Comm {
         };
         // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
         // or leaked.
-        let started =
-            unsafe { self.engine().irecv(data.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
+        let started = unsafe { self.engine().irecv(data.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
         match started {
-            Ok(request) => {
-                Ok(OwnedRecv(Owned { comm: self.inner.clone(), request: Some(request), data }))
-            }
+            Ok(request) => Ok(OwnedRecv(Owned { comm: self.inner.clone(), request: Some(request), data })),
             Err(fault) => {
                 drop(ManuallyDrop::into_inner(data));
                 Err(self.fault("irecv_owned", place, fault, named::<T>()))

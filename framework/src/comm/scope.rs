@@ -198,11 +198,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let _timed = comm.inner.clock.communicating();
         // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
         // 'scope ends, whatever becomes of the handle.
-        let started = unsafe {
-            comm.engine().isend(data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag)
-        };
-        let request = started
-            .map_err(|fault| comm.fault("isend", place, fault, super::p2p::named::<T>()))?;
+        let started =
+            unsafe { comm.engine().isend(data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag) };
+        let request = started.map_err(|fault| comm.fault("isend", place, fault, super::p2p::named::<T>()))?;
         Ok(Request::new(&self.table, self.table.add(request), <&[T]>::lay_down(data), place))
     }
 
@@ -222,8 +220,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let started = unsafe {
             comm.engine().irecv(raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND, from, tagged)
         };
-        let request = started
-            .map_err(|fault| comm.fault("irecv", place, fault, super::p2p::named::<T>()))?;
+        let request = started.map_err(|fault| comm.fault("irecv", place, fault, super::p2p::named::<T>()))?;
         Ok(Request::new(&self.table, self.table.add(request), raw, place))
     }
 }

@@ -169,8 +169,8 @@ impl Engine {
         dest: usize,
         tag: i32,
     ) -> Outcome<Request> {
-        // SAFETY: the caller's promise is passed on.
         match self {
+            // SAFETY: the caller's promise is passed on.
             Engine::Local(e) => unsafe { e.isend(data, len, kind, dest, tag) }.map(Request::Local),
             #[cfg(feature = "mpi")]
             // SAFETY: as above.
@@ -191,8 +191,8 @@ impl Engine {
         from: From,
         tag: Tagged,
     ) -> Outcome<Request> {
-        // SAFETY: the caller's promise is passed on.
         match self {
+            // SAFETY: the caller's promise is passed on.
             Engine::Local(e) => unsafe { e.irecv(data, len, kind, from, tag) }.map(Request::Local),
             #[cfg(feature = "mpi")]
             // SAFETY: as above.

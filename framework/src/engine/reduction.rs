@@ -23,7 +23,10 @@ pub(crate) struct Reduction {
 impl Reduction {
     pub fn of<T: Element, O: Op<T>>(_op: O) -> Reduction {
         const {
-            assert!(size_of::<O>() == 0, "a reduction operator captures nothing: use a plain function or a unit struct")
+            assert!(
+                size_of::<O>() == 0,
+                "a reduction operator captures nothing: use a plain function or a unit struct"
+            )
         };
         Reduction {
             kind: T::KIND,

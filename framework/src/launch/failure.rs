@@ -102,11 +102,12 @@ pub(crate) fn bring_down(error: &Error) -> ! {
 fn claim_node() -> Option<std::os::unix::net::UnixListener> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixListener};
-    let job = ["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_orte_ess_jobid", "PMI_JOBID", "SLURM_JOB_ID"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .collect::<Vec<_>>()
-        .join(".");
+    let job =
+        ["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_orte_ess_jobid", "PMI_JOBID", "SLURM_JOB_ID"]
+            .iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .collect::<Vec<_>>()
+            .join(".");
     let step = std::env::var("SLURM_STEP_ID").unwrap_or_default();
     let name = format!("rankine-failure-{job}-{step}");
     let address = SocketAddr::from_abstract_name(&name.as_bytes()[..name.len().min(100)]).ok()?;

@@ -94,11 +94,8 @@ mod tests {
 
     #[test]
     fn mpirun_inside_a_slurm_step_is_mpirun() {
-        let found = detect(&[
-            ("SLURM_STEP_ID", "1"),
-            ("SLURM_STEP_NUM_TASKS", "2"),
-            ("OMPI_COMM_WORLD_SIZE", "8"),
-        ]);
+        let found =
+            detect(&[("SLURM_STEP_ID", "1"), ("SLURM_STEP_NUM_TASKS", "2"), ("OMPI_COMM_WORLD_SIZE", "8")]);
         assert_eq!(found.unwrap().unwrap().ranks, 8);
     }
 

@@ -131,7 +131,7 @@ pub fn zero_lengths(world: &Comm) -> Result<()> {
     world.allreduce_in_place(&mut nothing, Sum)?;
     world.allreduce_into(&[0.0f32; 0], &mut nothing, Sum)?;
     world.reduce_into(&[0.0f32; 0], &mut nothing, Sum, 0)?;
-    assert_eq!(world.allgather(&[0.0f32; 0])?, []);
+    assert!(world.allgather(&[0.0f32; 0])?.is_empty());
     world.barrier()
 }
 

@@ -1,7 +1,7 @@
 //! Mistakes that are reported, and after which the communicator still works.
 
 use super::p2p::{next, previous};
-use rankine::op::Sum;
+use rankine::op::{Max, Sum};
 use rankine::{ANY_SOURCE, ANY_TAG, Comm, Error, ErrorKind, Result, TAG_MAX};
 
 fn kind<T>(result: Result<T>) -> ErrorKind {
@@ -40,7 +40,15 @@ pub fn agree_names_one(world: &Comm) -> Result<()> {
 }
 
 pub fn truncation(world: &Comm) -> Result<()> {
-    for len in [3usize, 50, 100_000] {
+    truncated(world, &[3, 50])
+}
+
+pub fn truncation_of_long_messages(world: &Comm) -> Result<()> {
+    truncated(world, &[1000, 100_000])
+}
+
+fn truncated(world: &Comm, lengths: &[usize]) -> Result<()> {
+    for &len in lengths {
         match world.rank() {
             0 => world.send(&vec![1.0; len], 1, 1)?,
             1 => {
@@ -114,6 +122,29 @@ pub fn sender_survives_receivers_error(world: &Comm) -> Result<()> {
         1 => assert_eq!(kind(world.recv(&mut [0.0], 0, 1)), ErrorKind::Truncated),
         _ => {}
     }
+    still_works(world)
+}
+
+/// Ranks that disagree about a collective are told so, all of them, before anything moves.
+pub fn collectives_that_disagree(world: &Comm) -> Result<()> {
+    let me = world.rank();
+    let mismatch = |result: Result<()>, word: &str| {
+        let error = result.expect_err("ranks disagree");
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+        assert!(error.to_string().contains(word) && error.to_string().contains("errors.rs:"), "{error}");
+    };
+    mismatch(world.bcast(&mut vec![0u8; 1 + me.min(1)], 0), "elements");
+    mismatch(world.bcast(&mut [0u8], me.min(1)), "root");
+    mismatch(if me == 0 { world.barrier() } else { world.bcast(&mut [0u8], 0) }, "rank");
+    mismatch(
+        if me == 0 { world.allreduce(1i32, Sum).map(drop) } else { world.allreduce(1u32, Sum).map(drop) },
+        "u32",
+    );
+    mismatch(
+        if me == 0 { world.allreduce(1, Sum).map(drop) } else { world.allreduce(1, Max).map(drop) },
+        "Max",
+    );
+    mismatch(world.allreduce_in_place(&mut vec![0.5; 5000 + me.min(1)], Sum), "5000");
     still_works(world)
 }
 

@@ -26,7 +26,7 @@ pub fn forgotten_handles_complete(world: &Comm) -> Result<()> {
         let edge = vec![world.rank() as u32; len];
         let mut ghost = vec![u32::MAX; len];
         world.scope(|s| {
-            std::mem::forget(s.irecv(&mut ghost, previous(world), 1)?);
+            let _ = s.irecv(&mut ghost, previous(world), 1)?;
             let _ = s.isend(&edge, next(world), 1)?;
             Ok(())
         })?;
@@ -57,11 +57,8 @@ pub fn many_outstanding(world: &Comm) -> Result<()> {
             .enumerate()
             .map(|(i, part)| s.irecv(part, previous(world), (i % 10) as i32))
             .collect();
-        let sends: Result<Vec<_>> = data
-            .chunks(1)
-            .enumerate()
-            .map(|(i, part)| s.isend(part, next(world), (i % 10) as i32))
-            .collect();
+        let sends: Result<Vec<_>> =
+            data.chunks(1).enumerate().map(|(i, part)| s.isend(part, next(world), (i % 10) as i32)).collect();
         // The other way round than they were started.
         for r in receives?.into_iter().rev() {
             r.wait()?;

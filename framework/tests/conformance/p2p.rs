@@ -219,8 +219,10 @@ pub fn large_messages(world: &Comm) -> Result<()> {
 pub fn tags_select(world: &Comm) -> Result<()> {
     match world.rank() {
         0 => {
-            let sends: Result<Vec<_>> =
-                [5, 3, 9, rankine::TAG_MAX, 0].iter().map(|&tag| world.isend_owned(vec![tag], 1, tag)).collect();
+            let sends: Result<Vec<_>> = [5, 3, 9, rankine::TAG_MAX, 0]
+                .iter()
+                .map(|&tag| world.isend_owned(vec![tag], 1, tag))
+                .collect();
             sends?.into_iter().try_for_each(|send| send.wait().map(drop))
         }
         1 => {

@@ -43,8 +43,11 @@ pub(super) struct Meeting {
     gate: Gate,
     cells: [Cells; 2],
     /// New communicators of a split, by rank; each rank takes its own.
-    groups: Mutex<Vec<Option<(Arc<Group>, usize)>>>,
+    groups: Mutex<Vec<Option<Seat>>>,
 }
+
+/// A communicator and this rank's number in it.
+type Seat = (Arc<Group>, usize);
 
 // SAFETY: cells are written by their rank before it arrives, or by the last to arrive, and read only after the
 // meeting; the gate orders the two. The pointers on a card are read only between two meetings of their owner.
@@ -334,8 +337,7 @@ impl Local {
 
     pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
         let bytes = send.len();
-        let signature =
-            Signature { call: "allgather", root: None, bytes, kind: Some(kind), op: None, place };
+        let signature = Signature { call: "allgather", root: None, bytes, kind: Some(kind), op: None, place };
         self.collect(signature, send, Some(recv))
     }
 
@@ -391,7 +393,7 @@ impl Local {
     }
 
     /// The new communicator of each rank and its rank there, from colour (negative: none), key and rank.
-    fn regroup(&self, mut wishes: Vec<(i64, i64, usize)>) -> Vec<Option<(Arc<Group>, usize)>> {
+    fn regroup(&self, mut wishes: Vec<(i64, i64, usize)>) -> Vec<Option<Seat>> {
         let mut groups = vec![None; wishes.len()];
         wishes.sort_unstable();
         for part in wishes.chunk_by(|a, b| a.0 == b.0).filter(|part| part[0].0 >= 0) {

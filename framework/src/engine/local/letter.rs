@@ -110,7 +110,13 @@ impl Letter {
     /// # Safety
     /// `data` is valid for writes of `capacity` bytes and does not overlap a lent buffer.
     #[inline]
-    pub unsafe fn deliver(self, world: &World, kind: Kind, data: *mut u8, capacity: usize) -> Outcome<Envelope> {
+    pub unsafe fn deliver(
+        self,
+        world: &World,
+        kind: Kind,
+        data: *mut u8,
+        capacity: usize,
+    ) -> Outcome<Envelope> {
         let envelope = self.envelope();
         let fits = envelope.bytes <= capacity && envelope.kind == kind.code();
         match self.body {

@@ -109,7 +109,8 @@ impl Local {
     /// Blocks until the lent buffer is given back, or leaves a copy in its place.
     fn reclaim(&self, to: usize, bytes: usize, loan: &Loan) -> Outcome<()> {
         let buffered = bytes <= BUFFERED && !self.world.checked;
-        let mut looks = if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
+        let mut looks =
+            if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
         while looks > 0 {
             if loan.returned() {
                 return Ok(());
