@@ -8,7 +8,7 @@ use super::World;
 use super::letter::{Letter, Want};
 use super::parker::Parker;
 use super::ring::Ring;
-use super::sync::{AtomicU32, Ordering, fence};
+use super::sync::{AtomicU32, Ordering, Padded, fence};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Outcome};
 use std::collections::VecDeque;
@@ -16,13 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(super) type Link = Arc<Ring<Letter>>;
 
+/// What its rank writes at every call and what senders look at stand on different cache lines: a line in both hands
+/// would cost a transfer a message.
 pub(super) struct Inbox {
-    sorted: Mutex<Sorted>,
+    sorted: Padded<Mutex<Sorted>>,
     /// Moves on when another thread has sorted letters for this rank: something may be there that no ring shows.
-    sorted_by_others: AtomicU32,
+    sorted_by_others: Padded<AtomicU32>,
     /// How many receives are posted; a hint to senders that it pays to sort here.
-    posted: AtomicU32,
-    pub parker: Parker,
+    posted: Padded<AtomicU32>,
+    pub parker: Padded<Parker>,
 }
 
 /// The rank's letters and receives, behind its lock.
@@ -74,10 +76,10 @@ impl Inbox {
     pub fn new() -> Inbox {
         let sorted = Sorted { unexpected: VecDeque::new(), posted: Vec::new(), links: Vec::new() };
         Inbox {
-            sorted: Mutex::new(sorted),
-            sorted_by_others: AtomicU32::new(0),
-            posted: AtomicU32::new(0),
-            parker: Parker::new(),
+            sorted: Padded(Mutex::new(sorted)),
+            sorted_by_others: Padded(AtomicU32::new(0)),
+            posted: Padded(AtomicU32::new(0)),
+            parker: Padded(Parker::new()),
         }
     }
 
@@ -199,6 +201,33 @@ impl Sorted {
             self.unexpected.push_back(letter);
         }
         None
+    }
+
+    /// The short way for the commonest case: the next letter of `link` is the one wanted and is inline, and nothing that
+    /// came or was asked for before stands in between. `None` says nothing about what there is.
+    ///
+    /// # Safety
+    /// `data` is valid for writes of `capacity` bytes.
+    #[inline(always)]
+    pub unsafe fn take_inline(
+        &mut self,
+        want: &Want,
+        link: &Ring<Letter>,
+        kind: Kind,
+        data: *mut u8,
+        capacity: usize,
+    ) -> Option<Outcome<Envelope>> {
+        if !self.unexpected.is_empty() || !self.posted.is_empty() {
+            return None;
+        }
+        // SAFETY: only the holder of the inbox's lock pops its rings; an inline letter has nothing to drop; the rest is
+        // the caller's promise.
+        unsafe {
+            link.pop_with(|letter| match want.accepts(letter) {
+                true => letter.read_inline(kind, data, capacity),
+                false => None,
+            })
+        }
     }
 
     /// The envelope of the first letter that `want` accepts.

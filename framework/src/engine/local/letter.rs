@@ -7,6 +7,7 @@ use super::World;
 use super::sync::{AtomicU32, Ordering};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Fault, From, Outcome, Parcel, Tagged};
+use std::mem::MaybeUninit;
 
 /// The largest message that travels inside the letter; with the envelope it makes one cache line.
 pub(super) const INLINE: usize = 38;
@@ -21,7 +22,7 @@ pub(super) struct Letter {
 }
 
 pub(super) enum Body {
-    Inline { len: u8, data: [u8; INLINE] },
+    Inline { len: u8, data: [MaybeUninit<u8>; INLINE] },
     Lent { data: *const u8, len: usize, loan: *const Loan },
     Moved(Box<dyn Parcel>),
 }
@@ -86,13 +87,45 @@ impl Want {
 }
 
 impl Letter {
-    /// A letter with `data` inside; it fits.
+    /// Writes a letter with `data` inside; it fits.
     #[inline(always)]
-    pub fn inline(context: u32, source: usize, tag: i32, kind: Kind, data: &[u8]) -> Letter {
-        let mut body = [0; INLINE];
-        copy_small(data, &mut body);
-        let body = Body::Inline { len: data.len() as u8, data: body };
-        Letter { context, source: source as u32, tag, kind: kind.code(), body }
+    pub fn write_inline(
+        slot: &mut MaybeUninit<Letter>,
+        context: u32,
+        source: usize,
+        tag: i32,
+        kind: Kind,
+        data: &[u8],
+    ) {
+        let body = Body::Inline { len: data.len() as u8, data: [MaybeUninit::uninit(); INLINE] };
+        let letter = slot.write(Letter { context, source: source as u32, tag, kind: kind.code(), body });
+        if let Body::Inline { data: body, .. } = &mut letter.body {
+            assert!(data.len() <= INLINE);
+            // SAFETY: it fits, and a slot overlaps with no buffer.
+            unsafe { copy_small(data.as_ptr(), body.as_mut_ptr().cast(), data.len()) };
+        }
+    }
+
+    /// What an inline letter does in [`Letter::deliver`], without moving it; `None` if it is not inline.
+    ///
+    /// # Safety
+    /// As [`Letter::deliver`].
+    #[inline(always)]
+    pub unsafe fn read_inline(
+        &self,
+        kind: Kind,
+        data: *mut u8,
+        capacity: usize,
+    ) -> Option<Outcome<Envelope>> {
+        let Body::Inline { len, data: body } = &self.body else { return None };
+        let bytes = usize::from(*len);
+        let envelope = Envelope { source: self.source as usize, tag: self.tag, kind: self.kind, bytes };
+        if bytes > capacity || self.kind != kind.code() {
+            return Some(Err(misfit(envelope, kind, capacity)));
+        }
+        // SAFETY: `len` bytes are written in the body, and fit, the caller says.
+        unsafe { copy_small(body.as_ptr().cast(), data, bytes) };
+        Some(Ok(envelope))
     }
 
     pub fn envelope(&self) -> Envelope {
@@ -117,16 +150,14 @@ impl Letter {
         data: *mut u8,
         capacity: usize,
     ) -> Outcome<Envelope> {
+        // SAFETY: the caller's promise.
+        if let Some(outcome) = unsafe { self.read_inline(kind, data, capacity) } {
+            return outcome;
+        }
         let envelope = self.envelope();
         let fits = envelope.bytes <= capacity && envelope.kind == kind.code();
         match self.body {
-            Body::Inline { len, data: body } => {
-                if fits {
-                    // SAFETY: `len` bytes fit, the caller says.
-                    let to = unsafe { std::slice::from_raw_parts_mut(data, usize::from(len)) };
-                    copy_small(&body[..usize::from(len)], to);
-                }
-            }
+            Body::Inline { .. } => {}
             Body::Lent { data: from, len, loan } => {
                 // SAFETY: a lent buffer is valid until it is given back; the rest is the caller's promise.
                 unsafe {
@@ -175,13 +206,18 @@ fn misfit(envelope: Envelope, kind: Kind, capacity: usize) -> Fault {
 }
 
 /// Copies a few bytes; the lengths of single numbers without a call.
+///
+/// # Safety
+/// As `copy_nonoverlapping`.
 #[inline(always)]
-fn copy_small(from: &[u8], to: &mut [u8]) {
-    match from.len() {
-        8 => to[..8].copy_from_slice(&from[..8]),
-        4 => to[..4].copy_from_slice(&from[..4]),
-        16 => to[..16].copy_from_slice(&from[..16]),
-        n => to[..n].copy_from_slice(from),
+unsafe fn copy_small(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise, with the length spelled out.
+    unsafe {
+        match len {
+            8 => std::ptr::copy_nonoverlapping(from, to, 8),
+            4 => std::ptr::copy_nonoverlapping(from, to, 4),
+            n => std::ptr::copy_nonoverlapping(from, to, n),
+        }
     }
 }
 

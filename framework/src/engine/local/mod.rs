@@ -22,12 +22,11 @@ use inbox::{Inbox, Link};
 use ring::Ring;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use sync::Padded;
 
 /// All ranks of a job that runs on threads.
 pub(crate) struct World {
     size: usize,
-    inboxes: Box<[Padded<Inbox>]>,
+    inboxes: Box<[Inbox]>,
     /// The ring from rank s to rank d at `d * size + s`, made when one of the two first needs it.
     links: Box<[OnceLock<Link>]>,
     /// Letters a ring holds.
@@ -76,7 +75,7 @@ impl World {
         let members: Box<[u32]> = (0..size as u32).collect();
         Arc::new(World {
             size,
-            inboxes: (0..size).map(|_| Padded(Inbox::new())).collect(),
+            inboxes: (0..size).map(|_| Inbox::new()).collect(),
             links: (0..size * size).map(|_| OnceLock::new()).collect(),
             ring_slots: (4096 / size).clamp(4, 64).next_power_of_two(),
             checked,
@@ -135,11 +134,14 @@ impl World {
     /// Blocks rank `me` until `ready`: watches, gives way, sleeps.
     #[inline]
     fn wait(&self, me: usize, mut ready: impl FnMut() -> bool) -> crate::engine::Outcome<()> {
-        for _ in 0..self.patience.spins {
+        for spin in 0..self.patience.spins {
             if ready() {
                 return Ok(());
             }
-            std::hint::spin_loop();
+            // A pause costs some of the first nanoseconds, where most waits end.
+            if spin > 200 {
+                std::hint::spin_loop();
+            }
         }
         self.wait_long(me, &mut ready)
     }

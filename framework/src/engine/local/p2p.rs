@@ -3,9 +3,11 @@
 use super::Local;
 use super::inbox::{Inbox, Sorted, Ticket};
 use super::letter::{Body, INLINE, Letter, Loan, Want};
+use super::ring::Ring;
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, Fault, From, Outcome, Tagged};
 use std::any::TypeId;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Up to this many bytes a standard send does not insist on its receiver: after a while it leaves a copy and
@@ -14,7 +16,7 @@ const BUFFERED: usize = 64 << 10;
 
 /// How often a sender looks for its receiver before it leaves a copy: about as long as the copy costs.
 fn linger(bytes: usize) -> u32 {
-    50 + bytes as u32 / 64
+    600 + bytes as u32 / 16
 }
 
 /// A nonblocking operation of this engine.
@@ -43,7 +45,7 @@ impl Local {
     pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
         let to = self.world_rank(dest);
         if data.len() <= INLINE && !self.world.checked {
-            self.post_letter(to, Letter::inline(self.group.context, self.rank, tag, kind, data));
+            self.post_inline(to, kind, tag, data);
             return Ok(());
         }
         let loan = Loan::new(self.me);
@@ -68,6 +70,23 @@ impl Local {
         // SAFETY: the ring from this rank is pushed by this rank's thread only.
         if let Err(letter) = unsafe { link.push(letter) } {
             self.post_to_full(to, letter);
+        }
+        self.world.wake(to);
+    }
+
+    /// Writes a small message into the ring to `to`.
+    #[inline]
+    fn post_inline(&self, to: usize, kind: Kind, tag: i32, data: &[u8]) {
+        let link = self.world.link(to, self.me);
+        let fill = |slot: &mut MaybeUninit<Letter>| {
+            Letter::write_inline(slot, self.group.context, self.rank, tag, kind, data);
+        };
+        // SAFETY: the ring from this rank is pushed by this rank's thread only, and `fill` writes the whole letter.
+        if !unsafe { link.push_with(fill) } {
+            let mut letter = MaybeUninit::uninit();
+            fill(&mut letter);
+            // SAFETY: just written.
+            self.post_to_full(to, unsafe { letter.assume_init() });
         }
         self.world.wake(to);
     }
@@ -170,13 +189,19 @@ impl Local {
 
     #[inline]
     pub fn recv(&self, data: &mut [u8], kind: Kind, from: From, tag: Tagged) -> Outcome<Envelope> {
-        let letter = self.await_letter(from, tag)?;
-        // SAFETY: `data` is borrowed mutably, so nobody lends it.
-        unsafe { letter.deliver(&self.world, kind, data.as_mut_ptr(), data.len()) }
+        let (at, capacity) = (data.as_mut_ptr(), data.len());
+        self.await_letter(
+            from,
+            tag,
+            // SAFETY: `data` is borrowed mutably.
+            |sorted, want, link| unsafe { sorted.take_inline(want, link, kind, at, capacity) },
+            // SAFETY: as above, so nobody lends it.
+            |letter| unsafe { letter.deliver(&self.world, kind, at, capacity) },
+        )?
     }
 
     pub fn recv_parcel<T: Element>(&self, from: From, tag: Tagged) -> Outcome<(Vec<T>, Envelope)> {
-        let letter = self.await_letter(from, tag)?;
+        let letter = self.await_letter(from, tag, |_, _, _| None, |letter| letter)?;
         let envelope = letter.envelope();
         let size = size_of::<T>().max(1);
         if envelope.kind == T::KIND.code() {
@@ -210,9 +235,16 @@ impl Local {
         Err(wrong_kind(envelope))
     }
 
-    /// Blocks until a letter that matches is there and takes it.
-    #[inline]
-    fn await_letter(&self, from: From, tag: Tagged) -> Outcome<Letter> {
+    /// Blocks until a letter that matches is there and takes it: by `short` if the ring has it in front and `short`
+    /// can, else by `whole`.
+    #[inline(always)]
+    fn await_letter<R>(
+        &self,
+        from: From,
+        tag: Tagged,
+        mut short: impl FnMut(&mut Sorted, &Want, &Ring<Letter>) -> Option<R>,
+        whole: impl FnOnce(Letter) -> R,
+    ) -> Outcome<R> {
         let want = Want { context: self.group.context, from, tag };
         let (world, inbox) = (&*self.world, self.inbox());
         let link = match from {
@@ -221,9 +253,16 @@ impl Local {
         };
         loop {
             let changes = inbox.changes();
-            let taken = inbox.lock().take(world, inbox, &want, link);
+            let mut sorted = inbox.lock();
+            if let Some(link) = link
+                && let Some(done) = short(&mut sorted, &want, link)
+            {
+                return Ok(done);
+            }
+            let taken = sorted.take(world, inbox, &want, link);
+            drop(sorted);
             if let Some(letter) = taken {
-                return Ok(letter);
+                return Ok(whole(letter));
             }
             match link {
                 Some(link) => world.wait(self.me, || link.ready() || inbox.changes() != changes)?,
@@ -267,7 +306,7 @@ impl Local {
         if len <= INLINE && !self.world.checked {
             // SAFETY: the caller's promise.
             let data = unsafe { std::slice::from_raw_parts(data, len) };
-            self.post_letter(to, Letter::inline(self.group.context, self.rank, tag, kind, data));
+            self.post_inline(to, kind, tag, data);
             return Ok(Request(State::Over(Some(Ok(SENT)))));
         }
         let lending = Lending { loan: Box::new(Loan::new(self.me)), dest: to, bytes: len };

@@ -58,6 +58,28 @@ impl<T> Ring<T> {
     /// Only one thread at a time pushes.
     #[inline]
     pub unsafe fn push(&self, value: T) -> Result<(), T> {
+        let mut value = Some(value);
+        // SAFETY: the caller's promise; the closure fills the slot, since `value` is there once.
+        let pushed = unsafe {
+            self.push_with(|slot| {
+                if let Some(value) = value.take() {
+                    slot.write(value);
+                }
+            })
+        };
+        match value {
+            Some(value) if !pushed => Err(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets `fill` write a letter into its slot, where it will be read; `false`, without calling it, if the ring is
+    /// full.
+    ///
+    /// # Safety
+    /// Only one thread at a time pushes, and `fill` initialises the slot.
+    #[inline(always)]
+    pub unsafe fn push_with(&self, fill: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
         // SAFETY: the caller is the only producer, and nobody else looks at these.
         let (tail, seen) = self.producer.with(|p| unsafe { ((*p).tail, (*p).head) });
         if tail.wrapping_sub(seen) as usize == self.slots.len() {
@@ -65,16 +87,16 @@ impl<T> Ring<T> {
             // SAFETY: as above.
             self.producer.with_mut(|p| unsafe { (*p).head = head });
             if head == seen {
-                return Err(value);
+                return false;
             }
         }
         let slot = self.slot(tail);
         // SAFETY: the consumer has left this slot (seen through `head`) and enters it again only after `filled`.
-        slot.value.with_mut(|v| unsafe { (*v).write(value) });
+        slot.value.with_mut(|v| fill(unsafe { &mut *v }));
         slot.filled.store(tail.wrapping_add(1), Ordering::Release);
         // SAFETY: as above.
         self.producer.with_mut(|p| unsafe { (*p).tail = tail.wrapping_add(1) });
-        Ok(())
+        true
     }
 
     /// Whether there is a letter. Anybody may ask.
@@ -90,15 +112,26 @@ impl<T> Ring<T> {
     /// Only one thread at a time pops; when that changes to another thread, a lock or alike orders the two.
     #[inline]
     pub unsafe fn pop(&self) -> Option<T> {
+        // SAFETY: the caller's promise; the letter is moved out and its slot left.
+        unsafe { self.pop_with(|value| Some(std::ptr::read(value))) }
+    }
+
+    /// Lets `read` look at the oldest letter where it stands; if it answers, the letter is gone, without being
+    /// dropped.
+    ///
+    /// # Safety
+    /// As [`Ring::pop`].
+    #[inline(always)]
+    pub unsafe fn pop_with<R>(&self, read: impl FnOnce(&T) -> Option<R>) -> Option<R> {
         let head = self.head.load(Ordering::Relaxed);
         let slot = self.slot(head);
         if slot.filled.load(Ordering::Acquire) != head.wrapping_add(1) {
             return None;
         }
         // SAFETY: the slot is filled, and the producer comes back to it only after `head` has moved on.
-        let value = slot.value.with(|v| unsafe { (*v).assume_init_read() });
+        let answer = slot.value.with(|v| read(unsafe { (*v).assume_init_ref() }))?;
         self.head.store(head.wrapping_add(1), Ordering::Release);
-        Some(value)
+        Some(answer)
     }
 }
 
