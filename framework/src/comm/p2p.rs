@@ -97,7 +97,7 @@ impl Comm {
     }
 
     /// Sends a vector by value. On the Local engine the receiver's [`recv_vec`](Comm::recv_vec) gets the very same
-    /// allocation: the cost does not depend on the length.
+    /// allocation: the cost does not depend on the length, and the call never waits. On the Mpi engine it is a [`Comm::send`].
     #[track_caller]
     pub fn send_vec<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Result<()> {
         let place = Location::caller();

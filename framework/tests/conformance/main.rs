@@ -67,7 +67,7 @@ const LOCAL_RANKS: [usize; 7] = [1, 2, 3, 4, 5, 7, 8];
 fn all() -> Vec<Case> {
     cases![
         p2p: 1, Any [ring, to_self_nonblocking, zero_length, every_type, order_is_kept, shorter_message, vectors_of_any_length, sendrecv_shift, probing];
-        p2p: 2, Any [wildcards, large_messages, tags_select, many_sizes];
+        p2p: 2, Any [wildcards, large_messages, moved_large_vector, tags_select, many_sizes];
         p2p: 1, Buffered [to_self_blocking, buffered_before_received, moved_vectors];
         nonblocking: 1, Any [scope_gives_buffers_back, forgotten_handles_complete, owned_buffers, many_outstanding, test_until_done, scope_error_takes_back];
         nonblocking: 2, Any [receiver_posts_first, dropped_owned_receive_is_cancelled, computing_receiver_is_served];
