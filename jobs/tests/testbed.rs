@@ -1,7 +1,7 @@
 //! Jobs on a real Slurm cluster of four nodes: ranks on several nodes, by `srun` and by `sbatch`, with the answer that
 //! threads give. Needs root and Slurm; the feature `testbed-tests` says that they are there.
 
-use rankine_slurm::{Job, Launcher, Resources, Testbed};
+use rankine_slurm::{Job, JobId, Launcher, Resources, Testbed};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn checksum(run: &Path) -> String {
 /// Names of the nodes that had ranks.
 fn nodes(run: &Path) -> BTreeSet<String> {
     let text = std::fs::read_to_string(run.join("provenance.json")).unwrap();
-    (1..=4).map(|n| format!("n{n}")).filter(|name| text.contains(&format!("\"{name}"))).collect()
+    (1..=4).map(|n| format!("n{n}")).filter(|name| text.contains(&format!("\"{name}\""))).collect()
 }
 
 fn check(run: &Path, expected: &str) {
@@ -111,7 +111,7 @@ fn heat_on_four_nodes_is_heat_on_threads() {
 
     // `rankine submit` does all of it.
     let output = Command::new(RANKINE)
-        .args(["submit", "heat3d", "--nodes", "4", "--ranks", "8", "--wait"])
+        .args(["submit", "heat3d", "--nodes", "4", "--ranks", "8", "--time", "5"])
         .args(&arguments(&at("submitted"))[2..])
         .current_dir(folder.path())
         .envs(testbed.env())
@@ -120,6 +120,13 @@ fn heat_on_four_nodes_is_heat_on_threads() {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
+    let id = text
+        .split_whitespace()
+        .find_map(|word| word.trim_end_matches(';').parse().ok())
+        .map(JobId)
+        .expect(&text);
+    let state = testbed.slurm().wait(id, Duration::from_secs(240)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(state.is_success(), "{state}");
     check(&at("submitted"), &expected);
     testbed.down().unwrap_or_else(|error| panic!("{error}"));
 }

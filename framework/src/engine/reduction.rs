@@ -10,11 +10,13 @@ use crate::comm::op::{Builtin, Op};
 pub(crate) struct Reduction {
     pub kind: Kind,
     pub element_size: usize,
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI asks"))]
     pub commutative: bool,
     pub builtin: Option<Builtin>,
     /// `acc[i] = combine(acc[i], x[i])` for `n` elements. See [`Reduction::fold`].
     fold: unsafe fn(acc: *mut u8, x: *const u8, n: usize),
     /// `acc[i] = combine(x[i], acc[i])` for `n` elements: MPI's order of arguments.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI asks"))]
     pub(crate) fold_left: unsafe fn(acc: *mut u8, x: *const u8, n: usize),
     /// Which function it is, to see whether all ranks gave the same.
     pub name: &'static str,
