@@ -16,6 +16,9 @@ CARGO ?= cargo
 FEATURES = $(shell sh tools/features.sh 2>/dev/null)
 RANKINE := target/release/rankine
 
+# For the provenance of runs.
+export RANKINE_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+
 # Open MPI refuses root and more ranks than cores unless told; it is told only where that is so.
 export OMPI_ALLOW_RUN_AS_ROOT ?= $(if $(filter 0,$(shell id -u)),1)
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM ?= $(OMPI_ALLOW_RUN_AS_ROOT)

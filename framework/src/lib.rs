@@ -2,8 +2,8 @@
 //! any MPI, and under Slurm.
 //!
 //! Six nouns: [`Comm`] (ranks that talk), [`op`] (reductions), [`Grid`] (how cells are split over ranks),
-//! [`Field`] (a distributed array with halos), [`Kernel`] (what to compute), [`run`] (one execution).
-//! One door in: [`launch`].
+//! [`Field`] (a distributed array with halos), [`Kernel`] (what to compute), [`Run`] (one execution).
+//! One door in: [`launch()`].
 //!
 //! ```
 //! use rankine::op::Sum;
@@ -42,3 +42,8 @@ pub use run::{Run, main};
 pub mod op {
     pub use crate::comm::op::{BitAnd, BitOr, BitXor, Max, Min, Prod, Sum};
 }
+
+/// The examples of the project's README, compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

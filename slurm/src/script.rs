@@ -1,5 +1,5 @@
 //! The exact batch script of a hybrid job, ranks × threads. It renders text and runs nothing;
-//! [`submit`](crate::submit) hands it to Slurm.
+//! [`submit`](mod@crate::submit) hands it to Slurm.
 
 use std::fmt::Write as _;
 

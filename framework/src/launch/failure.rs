@@ -58,13 +58,17 @@ pub(super) fn catching(rank: usize, work: impl FnOnce() -> Result<()>) -> Result
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> Error {
-    let remembered = PANICKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (what, place) = match remembered {
-        Some((thread, what, place)) if thread == std::thread::current().id() => (what, place),
-        _ => (message(payload), String::new()),
-    };
-    let place = if place.is_empty() { place } else { format!(" ({place})") };
-    Error::new(ErrorKind::Panic, format!("panicked: {what}{place}"))
+    remembered().unwrap_or_else(|| Error::new(ErrorKind::Panic, format!("panicked: {}", message(payload))))
+}
+
+/// The current thread's last panic, if the hook has seen it.
+fn remembered() -> Option<Error> {
+    match PANICKED.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        Some((thread, what, place)) if thread == std::thread::current().id() => {
+            Some(Error::new(ErrorKind::Panic, format!("panicked: {what} ({place})")))
+        }
+        _ => None,
+    }
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
@@ -80,6 +84,13 @@ fn message(payload: &(dyn Any + Send)) -> String {
 #[cfg(feature = "mpi")]
 pub(crate) fn bring_down(error: &Error) -> ! {
     use std::time::Duration;
+    // Whoever unwinds knows only that something panicked.
+    let panic = remembered().filter(|_| error.kind() == ErrorKind::Panic);
+    let panic = panic.map(|panic| match error.rank() {
+        Some(rank) => panic.on_rank(rank),
+        None => panic,
+    });
+    let error = panic.as_ref().unwrap_or(error);
     let head_start = match error.rank() {
         _ if error.kind() == ErrorKind::Elsewhere => Duration::from_secs(5),
         Some(rank) if rank > 0 => Duration::from_millis(60 * rank.min(5) as u64),

@@ -20,7 +20,7 @@ pub(crate) use failure::bring_down;
 pub use failure::{is_first_process, report};
 pub use launcher::Launcher;
 
-/// How to start ranks; [`launch`] is this with nothing said.
+/// How to start ranks; [`launch()`] is this with nothing said.
 ///
 /// ```
 /// rankine::Launch::new().ranks(3).run(|world| {

@@ -16,7 +16,7 @@ pub struct Options {
     /// Write output every N steps, beside the start and the end
     #[arg(long, value_name = "N")]
     pub every: Option<u64>,
-    /// Directory of the run [default: runs/<kernel>-<UTC time>]
+    /// Directory of the run [default: runs/KERNEL-TIME, in UTC]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace an earlier run in that directory
