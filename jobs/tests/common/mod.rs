@@ -1,8 +1,13 @@
 //! How the command is started in tests, and the table of bad input that every way of starting it must refuse alike.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+/// Held by who starts a process, and alone by who writes an HDF5 file: the library's file descriptors are inherited, and
+/// its lock on the file with them, for as long as a process lives that was started meanwhile.
+static STARTING: RwLock<()> = RwLock::new(());
 
 /// Starts `rankine run <words>` on `ranks` ranks in `folder`.
 pub type Start<'s> = &'s dyn Fn(&Path, usize, &[&str]) -> Command;
@@ -18,7 +23,11 @@ pub struct Ended {
 /// Runs a command to its end.
 pub fn ended(mut command: Command) -> Ended {
     let began = Instant::now();
-    let Output { status, stdout, stderr } = command.output().expect("the command can be started");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    let child = command.spawn().expect("the command can be started");
+    drop(starting);
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the command can be awaited");
     Ended {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -116,6 +125,7 @@ pub fn bad_input_is_refused(start: Start<'_>) {
 #[cfg(feature = "hdf5")]
 fn write_bad_data(folder: &Path) {
     use rankine::output::{Layout, Slab, Writer};
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     rankine::testing::ranks([1], |world| {
         let mut file = Writer::create(world, folder.join("data.h5"))?;
         file.write("plane", &Slab::new(&[1.0; 12], Layout::whole([3, 4])?)?)?;
