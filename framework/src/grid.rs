@@ -258,6 +258,11 @@ impl<const D: usize> Grid<D> {
         &self.0.layout
     }
 
+    /// The shape in which fields store the rank's block.
+    pub(crate) fn padded_shape(&self) -> [usize; D] {
+        std::array::from_fn(|axis| self.layout().padded[Layout::axis::<D>(axis)])
+    }
+
     /// Whether fields on both have their cells at the same places.
     pub(crate) fn same(&self, other: &Grid<D>) -> bool {
         let key = |grid: &Inner<D>| (grid.cells, grid.halo, grid.periodic, grid.dims, grid.own);

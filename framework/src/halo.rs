@@ -8,6 +8,9 @@ use crate::comm::{Comm, Element, Request, Test};
 use crate::error::Result;
 use std::ops::Range;
 
+/// Cells of eight bytes in a cache line.
+const LINE: usize = 8;
+
 /// Planes of rows of cells, with `halo` ghost cells on both ends of every axis.
 ///
 /// A 1-dimensional block is planes of one cell, so that its edges are sent like any plane; a 2-dimensional one
@@ -18,7 +21,7 @@ pub(crate) struct Layout {
     pub cells: [usize; 3],
     /// Ghost cells on each end of each axis.
     pub halo: [usize; 3],
-    /// Both together.
+    /// The shape of the storage: both together, the last axis rounded up.
     pub padded: [usize; 3],
 }
 
@@ -34,6 +37,10 @@ impl Layout {
         for axis in 0..3 {
             padded[axis] = halo[axis].checked_mul(2)?.checked_add(cells[axis])?;
         }
+        // Rows start on a cache line where they are stored in one (`field::storage`), so they are whole lines apart.
+        if D > 1 && width > 0 {
+            padded[2] = padded[2].checked_next_multiple_of(LINE)?;
+        }
         padded.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
         Some(Layout { cells, halo, padded })
     }
@@ -43,7 +50,7 @@ impl Layout {
         if D == 2 && axis == 1 { 2 } else { axis }
     }
 
-    /// Cells of a padded row.
+    /// Cells from one row to the next: a padded row, and what brings the next one to the start of a cache line.
     pub fn row(&self) -> usize {
         self.padded[2]
     }

@@ -119,14 +119,16 @@ fn check_halo<const D: usize>(
         field.exchange()?;
         let (own, padded) = (grid.own(), field.padded_shape());
         for (linear, &got) in field.storage().iter().enumerate() {
-            let (mut rest, mut cell, mut outside) = (linear, [0isize; D], 0);
+            let (mut rest, mut cell, mut outside, mut ghost) = (linear, [0isize; D], 0, true);
             for axis in (0..D).rev() {
                 let local = (rest % padded[axis]) as isize - halo as isize;
                 rest /= padded[axis];
                 outside += usize::from(local < 0 || local >= own.shape[axis] as isize);
                 cell[axis] = own.start[axis] as isize + local;
+                // Behind the ghosts of a row there may be padding, which holds nothing.
+                ghost &= local < (own.shape[axis] + halo) as isize;
             }
-            if outside <= 1 {
+            if ghost && outside <= 1 {
                 let want = beyond_ref(cells, periodic, walls, cell);
                 assert_eq!(got, want, "cell {cell:?} of {cells:?} on rank {}, {grid:?}", world.rank());
             }

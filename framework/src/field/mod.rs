@@ -98,7 +98,8 @@ impl<T: Element, const D: usize> Field<T, D> {
         let layout = grid.layout();
         Ok(Field {
             grid: grid.clone(),
-            storage: Storage::new(layout.len()).map_err(|error| error.on_rank(grid.comm().rank()))?,
+            storage: Storage::new(layout.len(), layout.halo[2])
+                .map_err(|error| error.on_rank(grid.comm().rank()))?,
             buffers: Buffers::new(layout, grid.beyond()),
             walls: Wall::Mirror.into(),
             ghosts_filled: false,
@@ -226,9 +227,10 @@ impl<T: Element, const D: usize> Field<T, D> {
         self.storage.elements_mut()
     }
 
-    /// The shape of [`storage`](Field::storage): that of the rank's block and twice the halo on each axis.
+    /// The shape of [`storage`](Field::storage): that of the rank's block and twice the halo on each axis; rows, where
+    /// there are several, are padded further to whole cache lines.
     pub fn padded_shape(&self) -> [usize; D] {
-        self.grid.own().shape.map(|cells| cells + 2 * self.grid.halo())
+        self.grid.padded_shape()
     }
 
     /// The ghost cells on each end of every axis.

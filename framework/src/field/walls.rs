@@ -82,7 +82,7 @@ impl<T: Element> Ghosts<T> {
             self.fill_rows(layout, plane, y, cells.clone());
         }
         if cells.end == layout.cells[2] {
-            let row = &mut plane[(layout.halo[1] + y) * pitch..][..pitch];
+            let row = &mut plane[(layout.halo[1] + y) * pitch..][..layout.cells[2] + 2 * layout.halo[2]];
             fill_ends(&self.0[2], layout.halo[2], row);
         }
     }

@@ -146,7 +146,7 @@ impl<const D: usize> Layout<D> {
     /// As [`Layout::new`].
     pub fn of(grid: &Grid<D>) -> Result<Self> {
         let own = grid.own();
-        Self::new(grid.cells(), own.start, own.shape, grid.halo())
+        Self::with_storage(grid.cells(), own.start, own.shape, [grid.halo(); D], grid.padded_shape())
     }
 
     /// The whole array on one rank, without a halo.
