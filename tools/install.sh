@@ -45,5 +45,5 @@ fi
 echo "install: apt-get install$missing" >&2
 $as_root apt-get update -qq >&2 || cannot "apt-get update failed"
 # shellcheck disable=SC2086 # a list
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2 ||
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >&2 ||
     cannot "apt-get install failed"
