@@ -40,6 +40,8 @@ pub struct Comm {
 
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
+    /// The same ranks, for messages that the framework sends on its own account.
+    pub(crate) private: Engine,
     pub(crate) rank: usize,
     pub(crate) size: usize,
     /// One a rank, shared by all its communicators.
@@ -49,7 +51,8 @@ pub(crate) struct Inner {
 impl Comm {
     pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
         let (rank, size) = (engine.rank(), engine.size());
-        Comm { inner: Rc::new(Inner { engine, rank, size, clock }) }
+        let private = engine.private();
+        Comm { inner: Rc::new(Inner { engine, private, rank, size, clock }) }
     }
 
     /// This rank's number in the communicator, from 0. Local.

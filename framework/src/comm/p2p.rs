@@ -3,7 +3,7 @@
 //! Nonblocking calls are in `scope` (borrowed buffers) and `request` (owned buffers).
 
 use super::{Comm, Element};
-use crate::engine::{self, Engine, Envelope, Fault, Place};
+use crate::engine::{self, Engine, Envelope, Fault, Mode, Place};
 use crate::error::Result;
 use std::panic::Location;
 
@@ -92,7 +92,7 @@ impl Comm {
         let _timed = self.inner.clock.communicating();
         self.inner
             .engine
-            .send(bytemuck::cast_slice(data), T::KIND, dest, tag)
+            .send(Mode::Standard, bytemuck::cast_slice(data), T::KIND, dest, tag)
             .map_err(|fault| self.fault("send", place, fault, named::<T>()))
     }
 

@@ -6,7 +6,7 @@
 use super::p2p::{Source, Status, Tag, named, whole};
 use super::scope::Table;
 use super::{Comm, Element, Inner};
-use crate::engine::{self, Envelope, Fault, Outcome, Place};
+use crate::engine::{self, Envelope, Fault, Mode, Outcome, Place};
 use crate::error::Result;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -262,8 +262,16 @@ impl Comm {
         self.check_dest("isend_owned", dest, tag, place)?;
         let data = ManuallyDrop::new(data);
         // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
-        let started =
-            unsafe { self.engine().isend(data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag) };
+        let started = unsafe {
+            self.engine().isend(
+                Mode::Standard,
+                data.as_ptr().cast(),
+                size_of_val(&data[..]),
+                T::KIND,
+                dest,
+                tag,
+            )
+        };
         match started {
             Ok(request) => Ok(OwnedSend(Owned { comm: self.inner.clone(), request: Some(request), data })),
             Err(fault) => {

@@ -6,7 +6,7 @@
 use super::p2p::{Source, Tag};
 use super::request::{Buffer, Request};
 use super::{Comm, Element};
-use crate::engine::{self, Envelope, Outcome, Place};
+use crate::engine::{self, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -198,8 +198,9 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let _timed = comm.inner.clock.communicating();
         // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
         // 'scope ends, whatever becomes of the handle.
-        let started =
-            unsafe { comm.engine().isend(data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag) };
+        let started = unsafe {
+            comm.engine().isend(Mode::Standard, data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag)
+        };
         let request = started.map_err(|fault| comm.fault("isend", place, fault, super::p2p::named::<T>()))?;
         Ok(Request::new(&self.table, self.table.add(request), <&[T]>::lay_down(data), place))
     }

@@ -8,12 +8,14 @@ use crate::comm::element::{Element, Kind};
 use std::any::Any;
 use std::panic::Location;
 
+pub(crate) mod collective;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
 pub(crate) mod reduction;
 pub(crate) mod signature;
 
+pub(crate) use collective::{Call, Collective, Layout, Side, Span};
 pub(crate) use reduction::Reduction;
 
 /// The source line of a call, from `#[track_caller]`.
@@ -31,6 +33,19 @@ pub(crate) enum From {
 pub(crate) enum Tagged {
     Any,
     Tag(i32),
+}
+
+/// When a send is over; MPI's modes. The checked mode makes a standard send a synchronous one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mode {
+    /// When the buffer may be reused, which the engine arranges as it likes.
+    Standard,
+    /// When the receive has begun.
+    Synchronous,
+    /// At once: the engine keeps a copy.
+    Buffered,
+    /// As a standard send; the author vouches that the receive has been posted.
+    Ready,
 }
 
 /// What is known of a message that arrived.
@@ -125,10 +140,10 @@ impl Engine {
         either!(self, e => e.node())
     }
 
-    /// Blocks until `data` may be reused.
+    /// Blocks until the send is over in its mode.
     #[inline]
-    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
-        either!(self, e => e.send(data, kind, dest, tag))
+    pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+        either!(self, e => e.send(mode, data, kind, dest, tag))
     }
 
     /// Blocks until a matching message has been copied into `data`.
@@ -163,6 +178,7 @@ impl Engine {
     /// `data` is valid for reads of `len` bytes, and nobody writes them, until the request is complete or cancelled.
     pub unsafe fn isend(
         &self,
+        mode: Mode,
         data: *const u8,
         len: usize,
         kind: Kind,
@@ -171,10 +187,10 @@ impl Engine {
     ) -> Outcome<Request> {
         match self {
             // SAFETY: the caller's promise is passed on.
-            Engine::Local(e) => unsafe { e.isend(data, len, kind, dest, tag) }.map(Request::Local),
+            Engine::Local(e) => unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(Request::Local),
             #[cfg(feature = "mpi")]
             // SAFETY: as above.
-            Engine::Mpi(e) => unsafe { e.isend(data, len, kind, dest, tag) }.map(Request::Mpi),
+            Engine::Mpi(e) => unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(Request::Mpi),
         }
     }
 
@@ -282,6 +298,41 @@ impl Engine {
     /// The ranks' `send`, all of one length, one after the other in `recv` on every rank.
     pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
         either!(self, e => e.allgather(send, recv, kind, place))
+    }
+
+    /// Takes part in a collective and returns when this rank's part is done.
+    ///
+    /// # Safety
+    /// Until it returns: the send side is valid for reads and the receive side for writes of the bytes that their
+    /// layouts name; nobody else writes the former or touches the latter; the two do not overlap.
+    pub unsafe fn collective(&self, part: &Collective<'_>, place: Place) -> Outcome<()> {
+        // SAFETY: the caller's promise is passed on.
+        either!(self, e => unsafe { e.collective(part, place) })
+    }
+
+    /// Starts a collective. Its layouts and operator are copied as far as they are needed later; its envelope says
+    /// nothing.
+    ///
+    /// # Safety
+    /// As [`Engine::collective`], until the request is complete or cancelled.
+    pub unsafe fn start(&self, part: &Collective<'_>, place: Place) -> Outcome<Request> {
+        match self {
+            // SAFETY: the caller's promise is passed on.
+            Engine::Local(e) => unsafe { e.start(part, place) }.map(Request::Local),
+            #[cfg(feature = "mpi")]
+            // SAFETY: as above.
+            Engine::Mpi(e) => unsafe { e.start(part, place) }.map(Request::Mpi),
+        }
+    }
+
+    /// The same ranks in a context of the framework's own: messages on it never meet those of the author, wildcards
+    /// included. Local: it exists from the start. It has no private twin of its own, and makes no communicators.
+    pub fn private(&self) -> Engine {
+        match self {
+            Engine::Local(e) => Engine::Local(e.private()),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Engine::Mpi(e.private()),
+        }
     }
 
     /// Ranks of one colour make a communicator, ordered by key, then by rank; `None` is in no communicator.

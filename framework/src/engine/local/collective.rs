@@ -364,6 +364,22 @@ impl Local {
         Ok(())
     }
 
+    /// # Safety
+    /// As [`Engine::collective`](crate::engine::Engine::collective).
+    pub unsafe fn collective(&self, part: &crate::engine::Collective<'_>, _place: Place) -> Outcome<()> {
+        Err(Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    }
+
+    /// # Safety
+    /// As [`Engine::start`](crate::engine::Engine::start).
+    pub unsafe fn start(
+        &self,
+        part: &crate::engine::Collective<'_>,
+        _place: Place,
+    ) -> Outcome<super::Request> {
+        Err(Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    }
+
     pub fn split(&self, color: Option<u32>, key: i64, place: Place) -> Outcome<Option<Local>> {
         let signature = Signature { call: "split", root: None, bytes: 0, kind: None, op: None, place };
         let mut wish = [0; 16];
@@ -389,7 +405,13 @@ impl Local {
             *meeting.groups.lock().unwrap_or_else(PoisonError::into_inner) = self.regroup(wishes);
         })?;
         let mine = meeting.groups.lock().unwrap_or_else(PoisonError::into_inner)[self.rank].take();
-        Ok(mine.map(|(group, rank)| Local { world: self.world.clone(), group, rank, me: self.me }))
+        Ok(mine.map(|(group, rank)| Local {
+            world: self.world.clone(),
+            context: group.context,
+            group,
+            rank,
+            me: self.me,
+        }))
     }
 
     /// The new communicator of each rank and its rank there, from colour (negative: none), key and rank.

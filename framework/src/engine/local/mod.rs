@@ -57,6 +57,8 @@ struct Group {
 pub(crate) struct Local {
     world: Arc<World>,
     group: Arc<Group>,
+    /// The group's context, or the one above it: the framework's own.
+    context: u32,
     /// In the communicator.
     rank: usize,
     /// In the world.
@@ -81,7 +83,7 @@ impl World {
             checked,
             patience,
             aborted: AtomicBool::new(false),
-            contexts: AtomicU32::new(1),
+            contexts: AtomicU32::new(2),
             everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size), members }),
         })
     }
@@ -127,8 +129,9 @@ impl World {
         })
     }
 
+    /// The first of two contexts: the author's and the framework's own.
     fn new_context(&self) -> u32 {
-        self.contexts.fetch_add(1, Ordering::Relaxed)
+        self.contexts.fetch_add(2, Ordering::Relaxed)
     }
 
     /// Blocks rank `me` until `ready`: watches, gives way, sleeps.
@@ -169,7 +172,19 @@ impl World {
 impl Local {
     /// The communicator of all ranks, for rank `me`.
     pub fn world(world: &Arc<World>, me: usize) -> Local {
-        Local { world: world.clone(), group: world.everyone.clone(), rank: me, me }
+        let group = world.everyone.clone();
+        Local { world: world.clone(), context: group.context, group, rank: me, me }
+    }
+
+    /// See [`Engine::private`](crate::engine::Engine::private).
+    pub fn private(&self) -> Local {
+        Local {
+            world: self.world.clone(),
+            group: self.group.clone(),
+            context: self.group.context + 1,
+            rank: self.rank,
+            me: self.me,
+        }
     }
 
     pub fn rank(&self) -> usize {

@@ -5,7 +5,7 @@ use super::inbox::{Inbox, Sorted, Ticket};
 use super::letter::{Body, INLINE, Letter, Loan, Want};
 use super::ring::Ring;
 use crate::comm::element::{Element, Kind};
-use crate::engine::{Envelope, Fault, From, Outcome, Tagged};
+use crate::engine::{Envelope, Fault, From, Mode, Outcome, Tagged};
 use std::any::TypeId;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ struct Lending {
     /// In the world.
     dest: usize,
     bytes: usize,
+    insists: bool,
 }
 
 /// What a complete send reports; nobody looks at it.
@@ -42,23 +43,29 @@ const SENT: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
 
 impl Local {
     #[inline]
-    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+    pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
         let to = self.world_rank(dest);
-        if data.len() <= INLINE && !self.world.checked {
+        if data.len() <= INLINE && !self.insists(mode) {
             self.post_inline(to, kind, tag, data);
             return Ok(());
         }
         let loan = Loan::new(self.me);
         self.lend(to, data.as_ptr(), data.len(), kind, tag, &loan);
-        self.reclaim(to, data.len(), &loan)
+        self.reclaim(to, data.len(), self.insists(mode), &loan)
+    }
+
+    /// Whether a send waits for its receive.
+    #[inline(always)]
+    fn insists(&self, mode: Mode) -> bool {
+        self.world.checked || mode == Mode::Synchronous
     }
 
     pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
         if self.world.checked {
-            return self.send(bytemuck::cast_slice(&data), T::KIND, dest, tag);
+            return self.send(Mode::Standard, bytemuck::cast_slice(&data), T::KIND, dest, tag);
         }
         let body = Body::Moved(Box::new(data));
-        let (context, source, kind) = (self.group.context, self.rank as u32, T::KIND.code());
+        let (context, source, kind) = (self.context, self.rank as u32, T::KIND.code());
         self.post_letter(self.world_rank(dest), Letter { context, source, tag, kind, body });
         Ok(())
     }
@@ -79,7 +86,7 @@ impl Local {
     fn post_inline(&self, to: usize, kind: Kind, tag: i32, data: &[u8]) {
         let link = self.world.link(to, self.me);
         let fill = |slot: &mut MaybeUninit<Letter>| {
-            Letter::write_inline(slot, self.group.context, self.rank, tag, kind, data);
+            Letter::write_inline(slot, self.context, self.rank, tag, kind, data);
         };
         // SAFETY: the ring from this rank is pushed by this rank's thread only, and `fill` writes the whole letter.
         if !unsafe { link.push_with(fill) } {
@@ -107,7 +114,7 @@ impl Local {
 
     fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
         let body = Body::Lent { data, len, loan };
-        let (context, source, kind) = (self.group.context, self.rank as u32, kind.code());
+        let (context, source, kind) = (self.context, self.rank as u32, kind.code());
         self.post_letter(to, Letter { context, source, tag, kind, body });
         // `wake` in `post_letter` was a fence: if a receive is posted that we do not see, its poster sees our letter.
         self.hand_over(to);
@@ -126,8 +133,8 @@ impl Local {
     }
 
     /// Blocks until the lent buffer is given back, or leaves a copy in its place.
-    fn reclaim(&self, to: usize, bytes: usize, loan: &Loan) -> Outcome<()> {
-        let buffered = bytes <= BUFFERED && !self.world.checked;
+    fn reclaim(&self, to: usize, bytes: usize, insists: bool, loan: &Loan) -> Outcome<()> {
+        let buffered = bytes <= BUFFERED && !insists;
         let mut looks =
             if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
         while looks > 0 {
@@ -245,7 +252,7 @@ impl Local {
         mut short: impl FnMut(&mut Sorted, &Want, &Ring<Letter>) -> Option<R>,
         whole: impl FnOnce(Letter) -> R,
     ) -> Outcome<R> {
-        let want = Want { context: self.group.context, from, tag };
+        let want = Want { context: self.context, from, tag };
         let (world, inbox) = (&*self.world, self.inbox());
         let link = match from {
             From::Rank(rank) => Some(&**world.link(self.me, self.world_rank(rank))),
@@ -283,7 +290,7 @@ impl Local {
     }
 
     pub fn iprobe(&self, from: From, tag: Tagged) -> Outcome<Option<Envelope>> {
-        let want = Want { context: self.group.context, from, tag };
+        let want = Want { context: self.context, from, tag };
         let inbox = self.inbox();
         let found = inbox.lock().find(&self.world, inbox, &want);
         if found.is_none() && self.world.aborted() {
@@ -296,6 +303,7 @@ impl Local {
     /// As [`Engine::isend`](crate::engine::Engine::isend).
     pub unsafe fn isend(
         &self,
+        mode: Mode,
         data: *const u8,
         len: usize,
         kind: Kind,
@@ -303,13 +311,14 @@ impl Local {
         tag: i32,
     ) -> Outcome<Request> {
         let to = self.world_rank(dest);
-        if len <= INLINE && !self.world.checked {
+        let insists = self.insists(mode);
+        if len <= INLINE && !insists {
             // SAFETY: the caller's promise.
             let data = unsafe { std::slice::from_raw_parts(data, len) };
             self.post_inline(to, kind, tag, data);
             return Ok(Request(State::Over(Some(Ok(SENT)))));
         }
-        let lending = Lending { loan: Box::new(Loan::new(self.me)), dest: to, bytes: len };
+        let lending = Lending { loan: Box::new(Loan::new(self.me)), dest: to, bytes: len, insists };
         self.lend(to, data, len, kind, tag, &lending.loan);
         Ok(Request(State::Send(lending)))
     }
@@ -324,7 +333,7 @@ impl Local {
         from: From,
         tag: Tagged,
     ) -> Outcome<Request> {
-        let want = Want { context: self.group.context, from, tag };
+        let want = Want { context: self.context, from, tag };
         let inbox = self.inbox();
         // SAFETY: the caller's promise.
         let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len) };
@@ -358,7 +367,7 @@ impl Local {
             State::Send(lending) => {
                 // While we wait for our receiver it may wait for us to sort what it lends.
                 self.sort();
-                self.reclaim(lending.dest, lending.bytes, &lending.loan)?;
+                self.reclaim(lending.dest, lending.bytes, lending.insists, &lending.loan)?;
                 Ok(SENT)
             }
             State::Receive(ticket) => {

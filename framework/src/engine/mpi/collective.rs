@@ -27,6 +27,22 @@ pub(super) fn write(data: &mut [u8]) -> *mut c_void {
 }
 
 impl Mpi {
+    /// # Safety
+    /// As [`Engine::collective`](crate::engine::Engine::collective).
+    pub unsafe fn collective(&self, part: &crate::engine::Collective<'_>, _place: Place) -> Outcome<()> {
+        Err(crate::engine::Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    }
+
+    /// # Safety
+    /// As [`Engine::start`](crate::engine::Engine::start).
+    pub unsafe fn start(
+        &self,
+        part: &crate::engine::Collective<'_>,
+        _place: Place,
+    ) -> Outcome<super::Request> {
+        Err(crate::engine::Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    }
+
     pub fn barrier(&self, place: Place) -> Outcome<()> {
         self.agree("barrier", None, None, None, place)?;
         // SAFETY: the communicator is live.

@@ -18,14 +18,16 @@ use std::rc::Rc;
 pub(super) struct Life {
     /// Null for a `split` that left this rank out.
     comm: ffi::MPI_Comm,
+    /// Its twin for the framework's own messages.
+    shadow: ffi::MPI_Comm,
     ended: Cell<bool>,
     /// Made from this one and not freed yet. Every rank of this communicator has as many, in the same order.
     children: RefCell<Vec<Rc<Life>>>,
 }
 
 impl Life {
-    pub fn new(comm: ffi::MPI_Comm) -> Life {
-        Life { comm, ended: Cell::new(false), children: RefCell::default() }
+    pub fn new(comm: ffi::MPI_Comm, shadow: ffi::MPI_Comm) -> Life {
+        Life { comm, shadow, ended: Cell::new(false), children: RefCell::default() }
     }
 
     /// The handle was dropped.
@@ -70,10 +72,12 @@ impl Life {
             return Ok(());
         }
         self.reap(constants)?;
-        let mut comm = self.comm;
-        // SAFETY: the communicator is live, no handle of it is left on any rank, and operations still under way
-        // keep what they need of it.
-        check("MPI_Comm_free", unsafe { ffi::MPI_Comm_free(&mut comm) })
+        for mut comm in [self.shadow, self.comm] {
+            // SAFETY: the communicator is live, no handle of it is left on any rank, and operations still under way
+            // keep what they need of it.
+            check("MPI_Comm_free", unsafe { ffi::MPI_Comm_free(&mut comm) })?;
+        }
+        Ok(())
     }
 }
 
@@ -88,7 +92,7 @@ impl Mpi {
         if comm != self.constants().comm_null {
             return self.adopt_live(comm).map(Some);
         }
-        let nobody = Life::new(comm);
+        let nobody = Life::new(comm, comm);
         nobody.end();
         self.life.children.borrow_mut().push(Rc::new(nobody));
         Ok(None)

@@ -35,6 +35,8 @@ pub(crate) use session::{abort, library_version, start};
 /// A communicator. The fields that every message needs are copied here.
 pub(crate) struct Mpi {
     comm: ffi::MPI_Comm,
+    /// A duplicate for the framework's own messages; see [`Mpi::private`].
+    shadow: ffi::MPI_Comm,
     byte: ffi::MPI_Datatype,
     /// Sends wait for their receive, and collectives compare their signatures.
     checked: bool,
@@ -54,26 +56,45 @@ struct Shared {
 }
 
 impl Mpi {
-    /// Takes over a live communicator. Local.
+    /// Takes over a live communicator. Collective over it.
     fn new(shared: Rc<Shared>, comm: ffi::MPI_Comm) -> crate::engine::Outcome<Mpi> {
         let (mut rank, mut size) = (0, 0);
-        // SAFETY: the communicator is live; the outputs are valid for writes.
+        let mut shadow = shared.constants.comm_null;
+        // SAFETY: the communicator is live, and all its ranks come here; the outputs are valid for writes.
         unsafe {
             // Inherited from the parent by the standard; said again because everything here depends on it.
             let code = ffi::MPI_Comm_set_errhandler(comm, shared.constants.errors_return);
             check("MPI_Comm_set_errhandler", code)?;
             check("MPI_Comm_rank", ffi::MPI_Comm_rank(comm, &mut rank))?;
             check("MPI_Comm_size", ffi::MPI_Comm_size(comm, &mut size))?;
+            check("MPI_Comm_dup", ffi::MPI_Comm_dup(comm, &mut shadow))?;
         }
         Ok(Mpi {
             comm,
+            shadow,
             byte: shared.constants.byte,
             checked: shared.checked,
             rank: rank as usize,
             size: size as usize,
-            life: Rc::new(Life::new(comm)),
+            life: Rc::new(Life::new(comm, shadow)),
             shared,
         })
+    }
+
+    /// See [`Engine::private`](crate::engine::Engine::private). MPI has no contexts but communicators, and making one
+    /// is collective, so every communicator has its shadow from the start.
+    pub fn private(&self) -> Mpi {
+        let null = self.constants().comm_null;
+        Mpi {
+            comm: self.shadow,
+            shadow: null,
+            byte: self.byte,
+            checked: self.checked,
+            rank: self.rank,
+            size: self.size,
+            shared: self.shared.clone(),
+            life: Rc::new(Life::new(null, null)),
+        }
     }
 
     #[inline]

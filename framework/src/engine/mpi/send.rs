@@ -7,17 +7,17 @@ use super::request::{Request, Role};
 use super::status::check;
 use super::{Mpi, tag};
 use crate::comm::element::{Element, Kind};
-use crate::engine::{Envelope, Outcome};
+use crate::engine::{Envelope, Mode, Outcome};
 use mpi::ffi;
 use std::ffi::c_int;
 
 impl Mpi {
     #[inline]
-    pub fn send(&self, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+    pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
         let extent = Extent::of(data.len(), self.byte)?;
         let tag = tag::encode(tag, kind.code());
         let (buffer, dest) = (data.as_ptr().cast(), dest as c_int);
-        if self.checked {
+        if self.checked || mode == Mode::Synchronous {
             // SAFETY: `data` is valid for reads of its length, which `extent` describes, until the call returns.
             let code = unsafe { ffi::MPI_Ssend(buffer, extent.count, extent.datatype, dest, tag, self.comm) };
             check("MPI_Ssend", code)
@@ -30,7 +30,7 @@ impl Mpi {
 
     /// Between processes the contents are copied; nothing is held afterwards.
     pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
-        self.send(bytemuck::cast_slice(&data), T::KIND, dest, tag)
+        self.send(Mode::Standard, bytemuck::cast_slice(&data), T::KIND, dest, tag)
     }
 
     /// # Safety
@@ -38,6 +38,7 @@ impl Mpi {
     #[inline]
     pub unsafe fn isend(
         &self,
+        mode: Mode,
         data: *const u8,
         len: usize,
         kind: Kind,
@@ -50,7 +51,7 @@ impl Mpi {
         let (buffer, dest) = (data.cast(), dest as c_int);
         // Open MPI 4.1.4 loses the error when a short message to oneself meets a posted receive that is too small, but
         // not in the synchronous mode; the standard leaves the choice to us.
-        let synchronous = self.checked || dest == self.rank as c_int;
+        let synchronous = self.checked || mode == Mode::Synchronous || dest == self.rank as c_int;
         let (call, code) = if synchronous {
             // SAFETY: the caller keeps `data` as it is until the request is complete or cancelled.
             ("MPI_Issend", unsafe {

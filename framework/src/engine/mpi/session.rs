@@ -18,6 +18,7 @@ pub(crate) struct Session {
     shared: Rc<Shared>,
     /// Rankine's duplicate of MPI_COMM_WORLD; it lives to the end.
     world: ffi::MPI_Comm,
+    shadow: ffi::MPI_Comm,
     life: Rc<Life>,
     rank: usize,
     size: usize,
@@ -77,7 +78,14 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
     check("MPI_Comm_dup", unsafe { ffi::MPI_Comm_dup(constants.comm_world, &mut world) })?;
     let shared = Rc::new(Shared { constants, checked, overruns, operators: Operators::new()? });
     let engine = Mpi::new(shared.clone(), world)?;
-    Ok(Session { shared, world, life: engine.life.clone(), rank: engine.rank(), size: engine.size() })
+    Ok(Session {
+        shared,
+        world,
+        shadow: engine.shadow,
+        life: engine.life.clone(),
+        rank: engine.rank(),
+        size: engine.size(),
+    })
 }
 
 /// The value of MPI_TAG_UB; what the standard promises where the library says nothing.
@@ -115,6 +123,7 @@ impl Session {
     pub fn comm(&self) -> Mpi {
         Mpi {
             comm: self.world,
+            shadow: self.shadow,
             byte: self.shared.constants.byte,
             checked: self.shared.checked,
             rank: self.rank,
