@@ -88,8 +88,8 @@ fn main() -> ExitCode {
 }
 
 fn under_mpirun() -> ExitCode {
-    rankine::launch::exit(rankine::launch(|world| {
-        let checked = std::env::var("RANKINE_CHECKED").is_ok_and(|value| value == "1");
+    let checked = std::env::var("RANKINE_CHECKED").is_ok_and(|value| value == "1");
+    rankine::launch::exit(rankine::Launch::new().checked(checked).run(move |world| {
         let mut passed = 0;
         for case in all() {
             if case.least <= world.size() && case.mode.allows(checked, world.engine_name()) {
