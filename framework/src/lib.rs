@@ -28,8 +28,8 @@ pub mod testing;
 pub mod timing;
 
 pub use comm::{
-    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Element, Kind, Number, Op, Ordered, OwnedRecv,
-    OwnedSend, Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
+    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Comparison, Element, Group, Kind, Number, Op, Ordered,
+    OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};

@@ -4,14 +4,17 @@
 //! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
 
 mod collective;
+mod create;
 pub(crate) mod element;
 mod group;
+mod notes;
 pub(crate) mod op;
 mod p2p;
 mod request;
 mod scope;
 
 pub use element::{Element, Kind, Scalar};
+pub use group::{Comparison, Group, RankRange};
 pub use op::{Bits, Builtin, Number, Op, Ordered};
 pub use p2p::{ANY_SOURCE, ANY_TAG, Source, Status, TAG_MAX, Tag};
 pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
@@ -46,13 +49,14 @@ pub(crate) struct Inner {
     pub(crate) size: usize,
     /// One a rank, shared by all its communicators.
     pub(crate) clock: Rc<Clock>,
+    notes: notes::Notes,
 }
 
 impl Comm {
     pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
         let (rank, size) = (engine.rank(), engine.size());
         let private = engine.private();
-        Comm { inner: Rc::new(Inner { engine, private, rank, size, clock }) }
+        Comm { inner: Rc::new(Inner { engine, private, rank, size, clock, notes: Default::default() }) }
     }
 
     /// This rank's number in the communicator, from 0. Local.
@@ -113,6 +117,7 @@ impl Comm {
 
     #[cold]
     pub(crate) fn usage(&self, call: &str, place: Place, what: String, help: &str) -> Error {
+        let call = self.spoken(call);
         Error::usage(format!("{call}: {what}")).help(help).on_rank(self.rank()).at(place)
     }
 
@@ -120,6 +125,7 @@ impl Comm {
     #[cold]
     pub(crate) fn fault(&self, call: &str, place: Place, fault: Fault, element: (&str, usize)) -> Error {
         let (name, size) = (element.0, element.1.max(1));
+        let call = &*self.spoken(call);
         let error = match fault {
             Fault::Truncated { source, tag, sent, capacity } => {
                 let sent = match sent {

@@ -353,6 +353,43 @@ impl Engine {
         }
     }
 
+    /// Ranks that can share memory make a communicator, in the order they have here.
+    pub fn split_shared(&self, place: Place) -> Outcome<Engine> {
+        match self {
+            Engine::Local(e) => Ok(Engine::Local(e.split_shared(place)?)),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Ok(Engine::Mpi(e.split_shared(place)?)),
+        }
+    }
+
+    /// These ranks make a communicator, in this order; only they call. This rank is one of them.
+    pub fn create_group(&self, members: &[usize], tag: i32, place: Place) -> Outcome<Engine> {
+        match self {
+            Engine::Local(e) => Ok(Engine::Local(e.create_group(members, tag))),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Ok(Engine::Mpi(e.create_group(members, tag, place)?)),
+        }
+    }
+
+    /// The world rank of each rank. Local.
+    pub fn world_ranks(&self) -> Outcome<Vec<usize>> {
+        either!(self, e => e.world_ranks())
+    }
+
+    /// Tells whoever looks at the library from outside what the communicator is called. Local.
+    pub fn set_name(&self, name: &str) -> Outcome<()> {
+        match self {
+            Engine::Local(_) => Ok(()),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.set_name(name),
+        }
+    }
+
+    /// Whether this is the checked mode, in which ranks compare what they must give alike.
+    pub fn checked(&self) -> bool {
+        either!(self, e => e.checked())
+    }
+
     /// The rank cannot go on and cannot give back memory that the engine may still write: reports and ends the job.
     /// Only the Mpi engine ever needs it; the Local engine can cancel everything.
     pub fn bring_down(&self, error: crate::Error) -> ! {

@@ -73,6 +73,8 @@ fn all() -> Vec<Case> {
         nonblocking: 2, Any [receiver_posts_first, dropped_owned_receive_is_cancelled, computing_receiver_is_served];
         collective: 1, Any [barriers_order, bcast_from_every_root, reductions_agree_with_reference, allreduce_same_bits_everywhere, non_commutative_order, gathers, zero_lengths, arrays_and_functions, large_reductions, records];
         groups: 1, Any [split_by_parity, split_with_none, dup_keeps_messages_apart, nested_splits, many_communicators];
+        groups: 1, Any [groups_of_communicators, comparisons, create_from_groups, create_group_without_the_others, many_groups_are_freed, shared_memory, names_and_attached_values];
+        groups: 2, Any [members_that_disagree];
         errors: 1, Any [bad_ranks_tags_and_lengths, agree_names_one];
         errors: 2, Any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting];
         errors: 2, CheckedMpi [truncation_of_long_messages, sender_survives_receivers_error, collectives_that_disagree];

@@ -396,6 +396,15 @@ impl Local {
         }
     }
 
+    /// All ranks: threads share their memory.
+    pub fn split_shared(&self, place: Place) -> Outcome<Local> {
+        let signature = Signature { call: "split_shared", root: None, bytes: 0, kind: None, op: None, place };
+        match self.meet_and_regroup(signature, &[0; 16])? {
+            Some(copy) => Ok(copy),
+            None => unreachable!("all ranks have the same colour"),
+        }
+    }
+
     fn meet_and_regroup(&self, signature: Signature, wish: &[u8; 16]) -> Outcome<Option<Local>> {
         let meeting = &self.group.meeting;
         self.meet(signature, wish, std::ptr::null_mut(), |cells, _| {

@@ -5,6 +5,7 @@
 //! read each other's buffers. README.md beside this file explains the protocol. Nothing here knows of MPI.
 
 mod collective;
+mod forming;
 mod gate;
 mod inbox;
 mod letter;
@@ -35,6 +36,7 @@ pub(crate) struct World {
     patience: Patience,
     aborted: AtomicBool,
     contexts: AtomicU32,
+    forming: forming::Forming,
     everyone: Arc<Group>,
 }
 
@@ -84,6 +86,7 @@ impl World {
             patience,
             aborted: AtomicBool::new(false),
             contexts: AtomicU32::new(2),
+            forming: Default::default(),
             everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size), members }),
         })
     }
@@ -197,6 +200,10 @@ impl Local {
 
     pub fn node(&self) -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    pub fn checked(&self) -> bool {
+        self.world.checked
     }
 
     #[inline(always)]

@@ -24,6 +24,7 @@ pub(super) struct Constants {
     pub any_source: c_int,
     pub any_tag: c_int,
     pub undefined: c_int,
+    pub comm_type_shared: c_int,
     pub thread_funneled: c_int,
     pub tag_ub: c_int,
     pub err_truncate: c_int,

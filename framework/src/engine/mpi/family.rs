@@ -3,6 +3,9 @@
 //! Dropping one is local; MPI_Comm_free is collective, and ranks drop in any order. So a dropped communicator only
 //! notes its end, and is freed when its parent makes the next one: that call is collective, and with one small
 //! reduction the ranks agree which children all of them have dropped. What is left at the end goes with MPI.
+//!
+//! A communicator of some ranks that the others know nothing of (`create_group`) is nobody's child: it is freed when the
+//! same ranks make the next one.
 
 use super::status::check;
 use super::{Constants, Mpi};
@@ -11,6 +14,7 @@ use crate::comm::op::Builtin;
 use crate::engine::Outcome;
 use mpi::ffi;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::c_int;
 use std::rc::Rc;
 
@@ -37,33 +41,7 @@ impl Life {
 
     /// Frees the children that every rank has dropped. Collective over this communicator.
     fn reap(&self, constants: &Constants) -> Outcome<()> {
-        let mut children = self.children.borrow_mut();
-        if children.is_empty() {
-            return Ok(());
-        }
-        let mut ended = vec![0u64; children.len().div_ceil(64)];
-        for (i, child) in children.iter().enumerate() {
-            ended[i / 64] |= u64::from(child.ended.get()) << (i % 64);
-        }
-        // SAFETY: `ended` is valid for reads and writes of its length; every rank has as many children.
-        check("MPI_Allreduce", unsafe {
-            ffi::MPI_Allreduce(
-                constants.in_place,
-                ended.as_mut_ptr().cast(),
-                ended.len() as c_int,
-                constants.datatype(Scalar::U64),
-                constants.op(Builtin::BitAnd),
-                self.comm,
-            )
-        })?;
-        let gone = |i: usize| ended[i / 64] >> (i % 64) & 1 == 1;
-        // In order: all ranks of a child come to it after the same earlier ones.
-        for (_, child) in children.iter().enumerate().filter(|(i, _)| gone(*i)) {
-            child.free(constants)?;
-        }
-        let mut i = 0..;
-        children.retain(|_| !i.next().is_some_and(gone));
-        Ok(())
+        reap(&mut self.children.borrow_mut(), self.comm, constants)
     }
 
     /// Collective over this communicator, which no rank uses any more.
@@ -81,7 +59,55 @@ impl Life {
     }
 }
 
+/// Frees those that every rank of `comm` has dropped; each has as many, in the same order. Collective over `comm`.
+fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants) -> Outcome<()> {
+    if lives.is_empty() {
+        return Ok(());
+    }
+    let mut ended = vec![0u64; lives.len().div_ceil(64)];
+    for (i, life) in lives.iter().enumerate() {
+        ended[i / 64] |= u64::from(life.ended.get()) << (i % 64);
+    }
+    // SAFETY: `ended` is valid for reads and writes of its length, which is the same on every rank.
+    check("MPI_Allreduce", unsafe {
+        ffi::MPI_Allreduce(
+            constants.in_place,
+            ended.as_mut_ptr().cast(),
+            ended.len() as c_int,
+            constants.datatype(Scalar::U64),
+            constants.op(Builtin::BitAnd),
+            comm,
+        )
+    })?;
+    let gone = |i: usize| ended[i / 64] >> (i % 64) & 1 == 1;
+    // In order: all ranks of one come to it after the same earlier ones.
+    for (_, life) in lives.iter().enumerate().filter(|(i, _)| gone(*i)) {
+        life.free(constants)?;
+    }
+    let mut i = 0..;
+    lives.retain(|_| !i.next().is_some_and(gone));
+    Ok(())
+}
+
+/// Communicators without a parent, by their world ranks in ascending order: those ranks, and no others, have as many
+/// under that key, in the same order.
+#[derive(Default)]
+pub(super) struct Loners(RefCell<ByRanks>);
+
+type ByRanks = HashMap<Box<[usize]>, Vec<Rc<Life>>>;
+
 impl Mpi {
+    /// Takes over a communicator that its ranks have made without the others. Collective over it.
+    pub(super) fn adopt_loner(&self, comm: ffi::MPI_Comm, mut ranks: Vec<usize>) -> Outcome<Mpi> {
+        let new = Mpi::new(self.shared.clone(), comm)?;
+        ranks.sort_unstable();
+        let mut loners = self.shared.loners.0.borrow_mut();
+        let lives = loners.entry(ranks.into()).or_default();
+        reap(lives, comm, self.constants())?;
+        lives.push(new.life.clone());
+        Ok(new)
+    }
+
     /// Frees what can be freed; before a communicator is made from this one. Collective.
     pub(super) fn reap(&self) -> Outcome<()> {
         self.life.reap(self.constants())

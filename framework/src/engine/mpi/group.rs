@@ -1,4 +1,4 @@
-//! Communicators from communicators: split and dup.
+//! Communicators from communicators, and the ranks they have.
 //!
 //! When they are freed is in `family`.
 
@@ -7,6 +7,7 @@ use super::status::check;
 use crate::engine::{Outcome, Place};
 use mpi::ffi;
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 
 impl Mpi {
     /// Ranks of one colour, ordered by key, then by rank. Collective.
@@ -41,6 +42,90 @@ impl Mpi {
         // SAFETY: the communicator is live; the output is valid for a write.
         check("MPI_Comm_dup", unsafe { ffi::MPI_Comm_dup(self.comm, &mut twin) })?;
         self.adopt_live(twin)
+    }
+
+    /// The ranks of this node, in their order here. Collective.
+    pub fn split_shared(&self, place: Place) -> Outcome<Mpi> {
+        self.agree("split_shared", None, None, None, place)?;
+        self.reap()?;
+        let mut node = self.constants().comm_null;
+        // SAFETY: the communicator is live; the info is a constant of the library; the output is valid for a write.
+        check("MPI_Comm_split_type", unsafe {
+            let (kind, info) = (self.constants().comm_type_shared, ffi::RSMPI_INFO_NULL);
+            ffi::MPI_Comm_split_type(self.comm, kind, self.rank as c_int, info, &mut node)
+        })?;
+        self.adopt_live(node)
+    }
+
+    /// These ranks, in this order, of which this one is one. Collective over them.
+    pub fn create_group(&self, members: &[usize], tag: i32, _: Place) -> Outcome<Mpi> {
+        let ranks: Vec<c_int> = members.iter().map(|&rank| rank as c_int).collect();
+        let all = Handle::of(self.comm)?;
+        let some = all.incl(&ranks)?;
+        let mut comm = self.constants().comm_null;
+        // SAFETY: the communicator and the group are live; the output is valid for a write.
+        check("MPI_Comm_create_group", unsafe {
+            ffi::MPI_Comm_create_group(self.comm, some.0, tag, &mut comm)
+        })?;
+        let world = all.translate(&ranks, &Handle::of(self.constants().comm_world)?)?;
+        self.adopt_loner(comm, world)
+    }
+
+    /// See [`Engine::world_ranks`](crate::engine::Engine::world_ranks).
+    pub fn world_ranks(&self) -> Outcome<Vec<usize>> {
+        let ranks: Vec<c_int> = (0..self.size as c_int).collect();
+        Handle::of(self.comm)?.translate(&ranks, &Handle::of(self.constants().comm_world)?)
+    }
+
+    /// For debuggers. MPI cuts what is too long for it.
+    pub fn set_name(&self, name: &str) -> Outcome<()> {
+        let name: Vec<u8> = name.bytes().filter(|&byte| byte != 0).chain([0]).collect();
+        // SAFETY: the communicator is live; the text ends with a zero, and MPI copies it.
+        check("MPI_Comm_set_name", unsafe { ffi::MPI_Comm_set_name(self.comm, name.as_ptr().cast()) })
+    }
+}
+
+/// An MPI group, freed when it is dropped.
+struct Handle(ffi::MPI_Group);
+
+impl Handle {
+    /// The group of a live communicator.
+    fn of(comm: ffi::MPI_Comm) -> Outcome<Handle> {
+        let mut group = MaybeUninit::uninit();
+        // SAFETY: the communicator is live; the output is valid for a write.
+        check("MPI_Comm_group", unsafe { ffi::MPI_Comm_group(comm, group.as_mut_ptr()) })?;
+        // SAFETY: the call succeeded, so MPI stored a group.
+        Ok(Handle(unsafe { group.assume_init() }))
+    }
+
+    /// The members with these ranks in it.
+    fn incl(&self, ranks: &[c_int]) -> Outcome<Handle> {
+        let mut group = MaybeUninit::uninit();
+        // SAFETY: the group is live and has these ranks, each named once; the output is valid for a write.
+        check("MPI_Group_incl", unsafe {
+            ffi::MPI_Group_incl(self.0, ranks.len() as c_int, ranks.as_ptr(), group.as_mut_ptr())
+        })?;
+        // SAFETY: the call succeeded, so MPI stored a group.
+        Ok(Handle(unsafe { group.assume_init() }))
+    }
+
+    /// The ranks in a larger group of these ranks in this one.
+    fn translate(&self, ranks: &[c_int], to: &Handle) -> Outcome<Vec<usize>> {
+        let mut there = vec![0; ranks.len()];
+        // SAFETY: both groups are live, this one has these ranks, and there is room for as many.
+        check("MPI_Group_translate_ranks", unsafe {
+            let (len, from) = (ranks.len() as c_int, ranks.as_ptr());
+            ffi::MPI_Group_translate_ranks(self.0, len, from, to.0, there.as_mut_ptr())
+        })?;
+        Ok(there.into_iter().map(|rank| rank as usize).collect())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the group is live and nobody else has it. A group that is not freed is memory of the library's, and
+        // no reason to fail.
+        let _ = unsafe { ffi::MPI_Group_free(&mut self.0) };
     }
 }
 

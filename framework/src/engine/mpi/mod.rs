@@ -53,6 +53,8 @@ struct Shared {
     /// See [`overrun`].
     overruns: bool,
     operators: operator::Operators,
+    /// Communicators that were made without their parent's other ranks.
+    loners: family::Loners,
 }
 
 impl Mpi {
@@ -105,6 +107,10 @@ impl Mpi {
     #[inline]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    pub fn checked(&self) -> bool {
+        self.checked
     }
 
     /// The name MPI gives the node.

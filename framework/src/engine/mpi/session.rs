@@ -76,7 +76,13 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
     let mut world = constants.comm_null;
     // SAFETY: MPI_COMM_WORLD is live; every process of the job comes here.
     check("MPI_Comm_dup", unsafe { ffi::MPI_Comm_dup(constants.comm_world, &mut world) })?;
-    let shared = Rc::new(Shared { constants, checked, overruns, operators: Operators::new()? });
+    let shared = Rc::new(Shared {
+        constants,
+        checked,
+        overruns,
+        operators: Operators::new()?,
+        loners: Default::default(),
+    });
     let engine = Mpi::new(shared.clone(), world)?;
     Ok(Session {
         shared,

@@ -16,6 +16,7 @@ struct rankine_constants {
     int any_source;
     int any_tag;
     int undefined;
+    int comm_type_shared;
     int thread_funneled;
     int tag_ub;
     int err_truncate;
@@ -43,6 +44,7 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .any_source = MPI_ANY_SOURCE,
         .any_tag = MPI_ANY_TAG,
         .undefined = MPI_UNDEFINED,
+        .comm_type_shared = MPI_COMM_TYPE_SHARED,
         .thread_funneled = MPI_THREAD_FUNNELED,
         .tag_ub = MPI_TAG_UB,
         .err_truncate = MPI_ERR_TRUNCATE,

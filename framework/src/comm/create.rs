@@ -1,0 +1,230 @@
+//! Communicators from communicators, and which ranks they have.
+//!
+//! The algebra of groups is in `group`; communicators with a topology are in `cartesian` and `graph`.
+
+use super::Comm;
+use super::group::{Comparison, Group};
+use super::p2p::TAG_MAX;
+use crate::engine::{Engine, Fault, Place};
+use crate::error::Result;
+use std::panic::Location;
+use std::rc::Rc;
+
+impl Comm {
+    /// Ranks that give the same colour get a communicator together, ordered by `key`, then by their rank here;
+    /// `None` gets none. Collective.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3, 4], |world| {
+    ///     let half = world.split(Some((world.rank() % 2) as u32), 0)?.unwrap();
+    ///     assert_eq!(half.rank(), world.rank() / 2);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn split(&self, color: Option<u32>, key: i64) -> Result<Option<Comm>> {
+        self.split_at("split", color, key, Location::caller())
+    }
+
+    pub(super) fn split_at(
+        &self,
+        call: &str,
+        color: Option<u32>,
+        key: i64,
+        place: Place,
+    ) -> Result<Option<Comm>> {
+        let _timed = self.inner.clock.communicating();
+        let part = self.engine().split(color, key, place);
+        let part = part.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        Ok(part.map(|engine| self.sibling(engine)))
+    }
+
+    /// Ranks that can share memory, which are those of one node, get a communicator together, in the order they
+    /// have here. Collective. Ranks that are threads all share memory.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let node = world.split_shared()?;
+    ///     let leaders = world.split((node.rank() == 0).then_some(0), 0)?;
+    ///     assert_eq!(leaders.is_some(), node.rank() == 0);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn split_shared(&self) -> Result<Comm> {
+        let place = Location::caller();
+        let _timed = self.inner.clock.communicating();
+        let node = self.engine().split_shared(place);
+        let node = node.map_err(|fault| self.fault("split_shared", place, fault, ("", 1)))?;
+        Ok(self.sibling(node))
+    }
+
+    /// The same ranks in a communicator of their own: its messages never meet those of this one. Collective.
+    ///
+    /// A library that gets a `Comm` from its caller sends on a duplicate.
+    #[track_caller]
+    pub fn dup(&self) -> Result<Comm> {
+        self.dup_at("dup", Location::caller())
+    }
+
+    pub(super) fn dup_at(&self, call: &str, place: Place) -> Result<Comm> {
+        let _timed = self.inner.clock.communicating();
+        let engine = self.engine().dup(place);
+        let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        Ok(self.sibling(engine))
+    }
+
+    /// The ranks of `group` get a communicator, with the ranks they have in the group; the others get `None`.
+    /// Collective over this communicator: ranks outside the group call it too, with the same group or any that they
+    /// are not in. Ranks of disjoint groups may each give their own, and get one communicator a group.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3, 4], |world| {
+    ///     let even = world.group()?.range_incl(&[(0, world.size() - 1, 2)])?;
+    ///     let part = world.create(&even)?;
+    ///     assert_eq!(part.map(|part| part.rank()), even.rank_of(world.rank()));
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A rank of the group that is not in this communicator; members that give different groups
+    /// ([`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch), on those that can see it).
+    #[track_caller]
+    pub fn create(&self, group: &Group) -> Result<Option<Comm>> {
+        let place = Location::caller();
+        let members = self.members("create", group, place)?;
+        let me = members.iter().position(|&rank| rank == self.rank());
+        // Every member names the group by its first rank, and its own place in it.
+        let color = me.map(|_| members[0] as u32);
+        let part = self.split_at("create", color, me.unwrap_or(0) as i64, place)?;
+        let Some(part) = part else { return Ok(None) };
+        let came = part.group()?;
+        if came != *group {
+            let text = format!("this rank gives the group {group}, and {came} came together");
+            return Err(self.fault("create", place, Fault::Mismatch(text), ("", 1)));
+        }
+        Ok(Some(part))
+    }
+
+    /// As [`Comm::create`], but only the ranks of the group call it: collective over the group. `tag`, in
+    /// `0..=TAG_MAX`, tells apart groups that are made at the same time; it does not meet the tags of messages. It
+    /// need not wait for the other members.
+    ///
+    /// ```
+    /// rankine::testing::ranks([2, 3, 4], |world| {
+    ///     let first = world.group()?.incl(&[1, 0])?;
+    ///     if first.contains(world.rank()) {
+    ///         let pair = world.create_group(&first, 7)?;
+    ///         assert_eq!(pair.rank(), 1 - world.rank());
+    ///         pair.barrier()?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A group without this rank, or with ranks that are not in this communicator; a tag that cannot be.
+    #[track_caller]
+    pub fn create_group(&self, group: &Group, tag: i32) -> Result<Comm> {
+        let place = Location::caller();
+        let call = "create_group";
+        if !(0..=TAG_MAX).contains(&tag) {
+            let help = format!("tags are 0 to {TAG_MAX}");
+            return Err(self.usage(call, place, format!("tag {tag}"), &help));
+        }
+        let members = self.members(call, group, place)?;
+        if !members.contains(&self.rank()) {
+            let what = format!("this rank is not in the group {group}");
+            return Err(self.usage(call, place, what, "only the ranks of the group call it; or use create"));
+        }
+        let _timed = self.inner.clock.communicating();
+        let engine = self.engine().create_group(&members, tag, place);
+        let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        Ok(self.sibling(engine))
+    }
+
+    /// The ranks of this communicator, in its order. Local.
+    ///
+    /// # Errors
+    /// A failure of the engine.
+    #[track_caller]
+    pub fn group(&self) -> Result<Group> {
+        let known = &self.inner.notes.group;
+        if known.get().is_none() {
+            let place = Location::caller();
+            let ranks = self.engine().world_ranks();
+            let ranks = ranks.map_err(|fault| self.fault("group", place, fault, ("", 1)))?;
+            let _ = known.set(Group::of_distinct(ranks));
+        }
+        Ok(known.get().cloned().unwrap_or_else(Group::empty))
+    }
+
+    /// The world rank of a rank of this communicator. Local.
+    ///
+    /// # Errors
+    /// A rank that is not in the communicator.
+    #[track_caller]
+    pub fn world_rank(&self, rank: usize) -> Result<usize> {
+        self.check_dest("world_rank", rank, 0, Location::caller())?;
+        Ok(self.group()?.ranks()[rank])
+    }
+
+    /// How this communicator and another differ: in nothing, in their messages ([`Comparison::Congruent`]), in their
+    /// order, in their ranks. Local.
+    ///
+    /// ```
+    /// use rankine::Comparison;
+    /// rankine::testing::ranks([2, 3], |world| {
+    ///     assert_eq!(world.compare(world)?, Comparison::Identical);
+    ///     assert_eq!(world.compare(&world.dup()?)?, Comparison::Congruent);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Comm::group`].
+    #[track_caller]
+    pub fn compare(&self, other: &Comm) -> Result<Comparison> {
+        if Rc::ptr_eq(&self.inner, &other.inner) {
+            return Ok(Comparison::Identical);
+        }
+        Ok(match self.group()?.compare(&other.group()?) {
+            Comparison::Identical => Comparison::Congruent,
+            other => other,
+        })
+    }
+
+    /// The ranks here of the group's members.
+    fn members(&self, call: &str, group: &Group, place: Place) -> Result<Vec<usize>> {
+        let mine = self.group()?;
+        let here: Option<Vec<usize>> = group.translate(0..group.size(), &mine).collect();
+        here.ok_or_else(|| {
+            let what = format!("ranks {} are not in this communicator", group.difference(&mine));
+            self.usage(call, place, what, &format!("it has the world's ranks {mine}"))
+        })
+    }
+
+    /// A communicator that this one's rank has come into.
+    fn sibling(&self, engine: Engine) -> Comm {
+        Comm::new(engine, self.inner.clock.clone())
+    }
+
+    /// Compares on every rank a number that stands for what the ranks must give alike; in the checked mode only.
+    /// Collective then.
+    #[track_caller]
+    pub(super) fn agree_on(&self, call: &str, what: &str, fingerprint: u64) -> Result<()> {
+        if !self.engine().checked() {
+            return Ok(());
+        }
+        let place = Location::caller();
+        let all = self.allgather(&[fingerprint])?;
+        match all.iter().position(|&other| other != all[0]) {
+            None => Ok(()),
+            Some(other) => {
+                let text = format!("ranks 0 and {other} give different {what}");
+                Err(self.fault(call, place, Fault::Mismatch(text), ("", 1)))
+            }
+        }
+    }
+}
