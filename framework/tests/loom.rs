@@ -19,6 +19,14 @@ mod sync {
         thread::{self, Thread},
     };
 
+    // What `asymmetric` is equivalent to.
+    pub fn light_fence() {
+        fence(Ordering::SeqCst);
+    }
+    pub fn heavy_fence() {
+        fence(Ordering::SeqCst);
+    }
+
     pub struct Padded<T>(pub T);
 
     impl<T> std::ops::Deref for Padded<T> {

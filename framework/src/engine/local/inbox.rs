@@ -8,7 +8,7 @@ use super::World;
 use super::letter::{Letter, Want};
 use super::parker::Parker;
 use super::ring::Ring;
-use super::sync::{AtomicU32, Ordering, Padded, fence};
+use super::sync::{AtomicU32, Ordering, Padded};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Outcome};
 use std::collections::VecDeque;
@@ -113,8 +113,7 @@ impl Inbox {
         self.parker.wake();
     }
 
-    /// Whether a sender should try to hand its letter over itself. To be asked after the letter is in the ring and a
-    /// fence.
+    /// Whether a sender should try to hand its letter over itself. To be asked after the letter is in the ring.
     #[inline(always)]
     pub fn has_posted(&self) -> bool {
         self.posted.load(Ordering::Relaxed) != 0
@@ -270,9 +269,9 @@ impl Sorted {
         let ticket = Arc::new(Ticket { ended: AtomicU32::new(0), outcome: Mutex::new(None) });
         self.posted.push(Posted { want, kind, data, capacity, ticket: ticket.clone() });
         inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
-        // A sender looks at `posted` after its letter is in the ring, we look into the rings after `posted` is
-        // stored: one of the two sees the other.
-        fence(Ordering::SeqCst);
+        // A sender looks at `posted` after its letter is in the ring, we look into the rings after `posted` is stored.
+        // At the same instant both may miss each other: then whoever waits first looks again, and before it sleeps
+        // behind a fence for both.
         self.drain_all(world, inbox);
         Err(ticket)
     }

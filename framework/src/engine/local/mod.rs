@@ -4,6 +4,7 @@
 //! the receiver's, by whichever side comes second; a vector sent by value is moved. Collectives meet at a gate and
 //! read each other's buffers. README.md beside this file explains the protocol. Nothing here knows of MPI.
 
+mod asymmetric;
 mod collective;
 mod forming;
 mod gate;
@@ -69,6 +70,7 @@ pub(crate) struct Local {
 
 impl World {
     pub fn new(size: usize, threads: usize, checked: bool) -> Arc<World> {
+        asymmetric::prepare_fences();
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         // With a core for each, whoever waits may as well watch; with fewer, it stands in the other's way.
         let patience = if size * threads <= cores {

@@ -116,7 +116,6 @@ impl Local {
         let body = Body::Lent { data, len, loan };
         let (context, source, kind) = (self.context, self.rank as u32, kind.code());
         self.post_letter(to, Letter { context, source, tag, kind, body });
-        // `wake` in `post_letter` was a fence: if a receive is posted that we do not see, its poster sees our letter.
         self.hand_over(to);
     }
 

@@ -1,9 +1,9 @@
 //! Sleeping without missing the call: one a rank.
 //!
-//! Who waits says so, looks once more, and sleeps; who brings something looks whether anybody sleeps. The fence on
-//! either side makes sure that one of them sees the other.
+//! Who waits says so, looks once more, and sleeps; who brings something looks whether anybody sleeps. The fences on
+//! either side (`asymmetric`) make sure that one of them sees the other.
 
-use super::sync::{AtomicU32, Ordering, Thread, fence, thread};
+use super::sync::{AtomicU32, Ordering, Thread, heavy_fence, light_fence, thread};
 use std::sync::OnceLock;
 
 pub(super) struct Parker {
@@ -24,7 +24,7 @@ impl Parker {
     /// Sleeps until woken, unless `ready`. May return early; the caller looks again.
     pub fn park(&self, ready: impl FnOnce() -> bool) {
         self.asleep.store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        heavy_fence();
         if !ready() {
             thread::park();
         }
@@ -34,7 +34,7 @@ impl Parker {
     /// Wakes the sleeper, if there is one. What it waits for has been stored before.
     #[inline(always)]
     pub fn wake(&self) {
-        fence(Ordering::SeqCst);
+        light_fence();
         if self.asleep.load(Ordering::Relaxed) != 0 {
             self.wake_sleeper();
         }

@@ -3,8 +3,9 @@
 //! `tests/loom.rs` compiles those parts once more with a module of this name made of loom's types, and explores
 //! their interleavings; so they take these from here, and nothing else from std.
 
+pub(super) use super::asymmetric::{heavy_fence, light_fence};
 pub(super) use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     thread::{self, Thread},
 };
 
