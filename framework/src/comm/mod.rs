@@ -13,6 +13,7 @@ mod p2p;
 mod request;
 mod scope;
 
+pub use collective::{Blocks, OwnedCollective, Vectors};
 pub use element::{Element, Kind, Scalar};
 pub use group::{Comparison, Group, RankRange};
 pub use op::{Bits, Builtin, Number, Op, Ordered};
@@ -23,6 +24,7 @@ pub use scope::Scope;
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::timing::Clock;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A group of ranks that can send to each other; MPI's communicator.
@@ -50,13 +52,25 @@ pub(crate) struct Inner {
     /// One a rank, shared by all its communicators.
     pub(crate) clock: Rc<Clock>,
     notes: notes::Notes,
+    /// For the collectives with counts.
+    pub(crate) scratch: Cell<collective::Scratch>,
 }
 
 impl Comm {
     pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
         let (rank, size) = (engine.rank(), engine.size());
         let private = engine.private();
-        Comm { inner: Rc::new(Inner { engine, private, rank, size, clock, notes: Default::default() }) }
+        Comm {
+            inner: Rc::new(Inner {
+                engine,
+                private,
+                rank,
+                size,
+                clock,
+                notes: Default::default(),
+                scratch: Cell::default(),
+            }),
+        }
     }
 
     /// This rank's number in the communicator, from 0. Local.

@@ -14,7 +14,8 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// A borrowed buffer that an operation may hold: `&[T]` to send from, `&mut [T]` to receive into.
+/// A borrowed buffer that an operation may hold: `&[T]` to send from, `&mut [T]` to receive into; a collective holds
+/// nothing, one buffer `(&mut [T],)`, or one of each.
 pub trait Buffer: sealed::Sealed + Sized {
     /// What waiting gives back: the buffer, with the [`Status`] of a receive.
     type Done;
@@ -36,6 +37,9 @@ pub(crate) mod sealed {
     pub trait Sealed {}
     impl<T> Sealed for &[T] {}
     impl<T> Sealed for &mut [T] {}
+    impl Sealed for () {}
+    impl<T> Sealed for (&mut [T],) {}
+    impl<T> Sealed for (&[T], &mut [T]) {}
     /// The engine's envelope, unnamed outside.
     pub struct Arrived(pub(crate) crate::engine::Envelope);
     /// The engine's fault, unnamed outside.
@@ -69,6 +73,53 @@ impl<'s, T: Element> Buffer for &'s mut [T] {
         // SAFETY: the parts of a `&'s mut [T]` that nobody else uses any more.
         let buffer = unsafe { std::slice::from_raw_parts_mut(raw.0.as_ptr(), raw.1) };
         Ok((buffer, Status::of::<T>(envelope)))
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
+impl Buffer for () {
+    type Done = ();
+    type Raw = ();
+    fn lay_down(self) {}
+    unsafe fn pick_up(_: (), _: sealed::Arrived) -> Result<(), sealed::Failed> {
+        Ok(())
+    }
+    fn element() -> (&'static str, usize) {
+        ("", 1)
+    }
+}
+
+impl<'s, T: Element> Buffer for (&'s mut [T],) {
+    type Done = &'s mut [T];
+    type Raw = (NonNull<T>, usize);
+    fn lay_down(self) -> Self::Raw {
+        self.0.lay_down()
+    }
+    unsafe fn pick_up(raw: Self::Raw, _: sealed::Arrived) -> Result<Self::Done, sealed::Failed> {
+        // SAFETY: the parts of a `&'s mut [T]` that nobody else uses any more.
+        Ok(unsafe { std::slice::from_raw_parts_mut(raw.0.as_ptr(), raw.1) })
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
+impl<'s, T: Element> Buffer for (&'s [T], &'s mut [T]) {
+    type Done = Self;
+    type Raw = [(NonNull<T>, usize); 2];
+    fn lay_down(self) -> Self::Raw {
+        [self.0.lay_down(), self.1.lay_down()]
+    }
+    unsafe fn pick_up([send, recv]: Self::Raw, _: sealed::Arrived) -> Result<Self::Done, sealed::Failed> {
+        // SAFETY: the parts of a `&'s [T]` and of a `&'s mut [T]` that nobody else uses any more.
+        Ok(unsafe {
+            (
+                std::slice::from_raw_parts(send.0.as_ptr(), send.1),
+                std::slice::from_raw_parts_mut(recv.0.as_ptr(), recv.1),
+            )
+        })
     }
     fn element() -> (&'static str, usize) {
         named::<T>()
@@ -140,39 +191,43 @@ impl<'s, B: Buffer> Request<'s, B> {
     }
 }
 
-/// An operation under way on a vector of its own. A forgotten one leaks the vector; a dropped one is cancelled if
-/// the engine can, and leaks the vector if not.
-struct Owned<T: Element> {
-    comm: Rc<Inner>,
+/// An operation under way on buffers of its own. A forgotten one leaks them; a dropped one is cancelled if the engine
+/// can, and leaks them if not.
+pub(crate) struct Owned<B> {
+    pub comm: Rc<Inner>,
     /// `None` once complete.
     request: Option<engine::Request>,
-    data: ManuallyDrop<Vec<T>>,
+    /// `None` once given back.
+    data: Option<ManuallyDrop<B>>,
 }
 
-impl<T: Element> Owned<T> {
-    fn comm(&self) -> Comm {
+impl<B> Owned<B> {
+    /// `request` works on `data`, whose contents stay where they are when `data` itself is moved.
+    pub fn new(comm: Rc<Inner>, request: engine::Request, data: B) -> Self {
+        Owned { comm, request: Some(request), data: Some(ManuallyDrop::new(data)) }
+    }
+
+    pub fn comm(&self) -> Comm {
         Comm { inner: self.comm.clone() }
     }
 
-    fn finish(&mut self, outcome: Outcome<Envelope>) -> Outcome<(Vec<T>, Envelope)> {
+    fn finish(&mut self, outcome: Outcome<Envelope>) -> Outcome<(B, Envelope)> {
         if matches!(outcome, Err(Fault::Aborted)) {
             return Err(Fault::Aborted);
         }
         self.request = None;
-        let envelope = outcome.and_then(whole::<T>)?;
-        // SAFETY: the operation is complete, and `request` is None so that drop will not take the vector again.
-        let data = unsafe { ManuallyDrop::take(&mut self.data) };
-        self.data = ManuallyDrop::new(Vec::new());
-        Ok((data, envelope))
+        let envelope = outcome?;
+        let data = self.data.take().expect("given back once");
+        Ok((ManuallyDrop::into_inner(data), envelope))
     }
 
-    fn wait(&mut self) -> Outcome<(Vec<T>, Envelope)> {
+    pub fn wait(&mut self) -> Outcome<(B, Envelope)> {
         let request = self.request.as_mut().expect("waited once");
         let outcome = self.comm.engine.wait(request);
         self.finish(outcome)
     }
 
-    fn test(&mut self) -> Outcome<Option<(Vec<T>, Envelope)>> {
+    pub fn test(&mut self) -> Outcome<Option<(B, Envelope)>> {
         let request = self.request.as_mut().expect("used until it is complete");
         match self.comm.engine.test(request).transpose() {
             None => Ok(None),
@@ -181,26 +236,26 @@ impl<T: Element> Owned<T> {
     }
 }
 
-impl<T: Element> Drop for Owned<T> {
+impl<B> Drop for Owned<B> {
     fn drop(&mut self) {
         let idle = match &mut self.request {
             None => true,
             Some(request) => self.comm.engine.cancel(request),
         };
         if idle {
-            // SAFETY: the engine no longer touches the vector, and this is its only drop.
-            unsafe { ManuallyDrop::drop(&mut self.data) };
+            // The engine no longer touches them.
+            self.data.take().map(ManuallyDrop::into_inner);
         }
     }
 }
 
 /// A send under way that owns its data; from [`Comm::isend_owned`].
 #[must_use = "the vector comes back from wait()"]
-pub struct OwnedSend<T: Element>(Owned<T>);
+pub struct OwnedSend<T: Element>(Owned<Vec<T>>);
 
 /// A receive under way that owns its buffer; from [`Comm::irecv_owned`].
 #[must_use = "the vector comes back from wait()"]
-pub struct OwnedRecv<T: Element>(Owned<T>);
+pub struct OwnedRecv<T: Element>(Owned<Vec<T>>);
 
 impl<T: Element> OwnedSend<T> {
     /// Blocks until the vector may be reused and gives it back.
@@ -229,8 +284,8 @@ impl<T: Element> OwnedRecv<T> {
     #[track_caller]
     pub fn wait(mut self) -> Result<(Vec<T>, Status)> {
         let _timed = self.0.comm.clock.clone().communicating_owned();
-        match self.0.wait() {
-            Ok(done) => Ok(received(done)),
+        match self.0.wait().and_then(received) {
+            Ok(done) => Ok(done),
             Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, named::<T>())),
         }
     }
@@ -238,20 +293,20 @@ impl<T: Element> OwnedRecv<T> {
     /// Looks whether the message is there.
     #[track_caller]
     pub fn test(mut self) -> Result<Test<(Vec<T>, Status), Self>> {
-        match self.0.test() {
-            Ok(Some(done)) => Ok(Test::Done(received(done))),
+        match self.0.test().and_then(|done| done.map(received).transpose()) {
+            Ok(Some(done)) => Ok(Test::Done(done)),
             Ok(None) => Ok(Test::Pending(self)),
             Err(fault) => Err(self.0.comm().fault("test", Location::caller(), fault, named::<T>())),
         }
     }
 }
 
-fn received<T: Element>((mut data, envelope): (Vec<T>, Envelope)) -> (Vec<T>, Status) {
-    let status = Status::of::<T>(envelope);
+fn received<T: Element>((mut data, envelope): (Vec<T>, Envelope)) -> Outcome<(Vec<T>, Status)> {
+    let status = Status::of::<T>(whole::<T>(envelope)?);
     debug_assert!(status.len <= data.capacity());
     // SAFETY: the engine wrote `status.len` elements into the vector's capacity, and any bytes are a `T`.
     unsafe { data.set_len(status.len) };
-    (data, status)
+    Ok((data, status))
 }
 
 impl Comm {
@@ -260,7 +315,6 @@ impl Comm {
     pub fn isend_owned<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Result<OwnedSend<T>> {
         let place = Location::caller();
         self.check_dest("isend_owned", dest, tag, place)?;
-        let data = ManuallyDrop::new(data);
         // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
         let started = unsafe {
             self.engine().isend(
@@ -273,11 +327,8 @@ impl Comm {
             )
         };
         match started {
-            Ok(request) => Ok(OwnedSend(Owned { comm: self.inner.clone(), request: Some(request), data })),
-            Err(fault) => {
-                drop(ManuallyDrop::into_inner(data));
-                Err(self.fault("isend_owned", place, fault, named::<T>()))
-            }
+            Ok(request) => Ok(OwnedSend(Owned::new(self.inner.clone(), request, data))),
+            Err(fault) => Err(self.fault("isend_owned", place, fault, named::<T>())),
         }
     }
 
@@ -305,20 +356,17 @@ impl Comm {
         let place = Location::caller();
         let (from, tagged) = self.check_source("irecv_owned", source.into(), tag.into(), place)?;
         buffer.clear();
-        let mut data = ManuallyDrop::new(buffer);
         let bytes = match size_of::<T>() {
             0 => 0,
-            size => data.capacity() * size,
+            size => buffer.capacity() * size,
         };
         // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
         // or leaked.
-        let started = unsafe { self.engine().irecv(data.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
+        let started =
+            unsafe { self.engine().irecv(buffer.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
         match started {
-            Ok(request) => Ok(OwnedRecv(Owned { comm: self.inner.clone(), request: Some(request), data })),
-            Err(fault) => {
-                drop(ManuallyDrop::into_inner(data));
-                Err(self.fault("irecv_owned", place, fault, named::<T>()))
-            }
+            Ok(request) => Ok(OwnedRecv(Owned::new(self.inner.clone(), request, buffer))),
+            Err(fault) => Err(self.fault("irecv_owned", place, fault, named::<T>())),
         }
     }
 }

@@ -164,6 +164,23 @@ impl Comm {
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {
+    pub(crate) fn comm(&self) -> &'env Comm {
+        self.table.comm
+    }
+
+    /// The handle of an operation that has been started.
+    ///
+    /// # Safety
+    /// The operation works on the buffer behind `raw` only, which is borrowed for all of `'scope`.
+    pub(crate) unsafe fn adopt<B: Buffer>(
+        &'scope self,
+        request: engine::Request,
+        raw: B::Raw,
+        place: Place,
+    ) -> Request<'scope, B> {
+        Request::new(&self.table, self.table.add(request), raw, place)
+    }
+
     /// Starts sending `data` to rank `dest`; [`Request::wait`] gives the buffer back.
     #[track_caller]
     pub fn isend<T: Element>(

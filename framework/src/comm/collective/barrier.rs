@@ -1,0 +1,37 @@
+//! `barrier`: nobody goes on before everybody has come.
+
+use super::raw::Part;
+use super::{Comm, OwnedCollective, Result, Site};
+use crate::comm::{Request, Scope};
+use crate::engine::Call;
+
+impl Comm {
+    /// Returns when every rank has entered it.
+    #[track_caller]
+    #[inline]
+    pub fn barrier(&self) -> Result<()> {
+        self.perform(Site::of("barrier"), &Part::<u8>::new(Call::Barrier))
+    }
+
+    /// Enters a barrier; it is complete once every rank has entered it. No scope is needed.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let everybody = world.ibarrier_owned()?;
+    ///     // work that the others need not wait for
+    ///     everybody.wait()
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn ibarrier_owned(&self) -> Result<OwnedCollective<()>> {
+        self.post_owned(Site::of("ibarrier_owned"), (), |(), _| Ok(Part::<u8>::new(Call::Barrier)))
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Enters a barrier; it is complete once every rank has entered it.
+    #[track_caller]
+    pub fn ibarrier(&'scope self) -> Result<Request<'scope, ()>> {
+        self.post_none(Site::of("ibarrier"), Part::new(Call::Barrier))
+    }
+}
