@@ -6,7 +6,6 @@ use super::{Comm, Element, OwnedCollective, Result, Site, alltoall};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
-#[expect(clippy::too_many_arguments, reason = "MPI's")]
 fn part<'b, 'l, T: Element>(
     comm: &Comm,
     site: Site,

@@ -1,6 +1,6 @@
 //! Collective calls: every rank of the communicator makes them, in the same order. One file a family.
 //!
-//! Each family has a function that checks one rank's part and describes it ([`Part`]), and its forms, which differ in who
+//! Each family has a function that checks one rank's part and describes it ([`raw::Part`]), and its forms, which differ in who
 //! holds the buffers:
 //!
 //! - `x`: takes values or slices and returns values or vectors; counts that a rank cannot know are exchanged first;
@@ -37,8 +37,6 @@ pub use owned::OwnedCollective;
 
 pub(crate) use blocks::Scratch;
 pub use raw::Vectors;
-
-pub(crate) use raw::Part;
 
 use super::p2p::named;
 use super::{Comm, Element};

@@ -6,7 +6,6 @@ use super::{Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::{Call, Span};
 
-#[expect(clippy::too_many_arguments, reason = "MPI's")]
 fn part<'b, 'l, T: Element, O: Op<T>>(
     comm: &Comm,
     site: Site,
