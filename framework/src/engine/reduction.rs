@@ -15,9 +15,9 @@ pub(crate) struct Reduction {
     pub builtin: Option<Builtin>,
     /// `acc[i] = combine(acc[i], x[i])` for `n` elements. See [`Reduction::fold`].
     fold: unsafe fn(acc: *mut u8, x: *const u8, n: usize),
-    /// `acc[i] = combine(x[i], acc[i])` for `n` elements: MPI's order of arguments.
-    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI asks"))]
-    pub(crate) fold_left: unsafe fn(acc: *mut u8, x: *const u8, n: usize),
+    /// `acc[i] = combine(x[i], acc[i])` as MPI calls it.
+    #[cfg(feature = "mpi")]
+    pub user_function: super::mpi::UserFunction,
     /// Which function it is, to see whether all ranks gave the same.
     pub name: &'static str,
 }
@@ -36,7 +36,8 @@ impl Reduction {
             commutative: O::COMMUTATIVE,
             builtin: O::BUILTIN,
             fold: fold::<T, O>,
-            fold_left: fold_left::<T, O>,
+            #[cfg(feature = "mpi")]
+            user_function: super::mpi::user_function::<T, O>,
             name: std::any::type_name::<O>(),
         }
     }
@@ -85,9 +86,12 @@ unsafe fn fold<T: Element, O: Op<T>>(acc: *mut u8, x: *const u8, n: usize) {
     }
 }
 
+/// `acc[i] = combine(x[i], acc[i])` for `n` elements: MPI's order of arguments, where `x` comes from lower ranks.
+///
 /// # Safety
 /// As for [`fold`].
-unsafe fn fold_left<T: Element, O: Op<T>>(acc: *mut u8, x: *const u8, n: usize) {
+#[cfg(any(test, feature = "mpi"))]
+pub(super) unsafe fn fold_left<T: Element, O: Op<T>>(acc: *mut u8, x: *const u8, n: usize) {
     let (acc, x, op) = (acc.cast::<T>(), x.cast::<T>(), the::<O>());
     for i in 0..n {
         // SAFETY: i < n; the caller vouches for the rest.
@@ -102,16 +106,19 @@ unsafe fn fold_left<T: Element, O: Op<T>>(acc: *mut u8, x: *const u8, n: usize) 
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_erased_loop_is_the_operator() {
-        let reduction = Reduction::of::<i32, _>(|a: i32, b: i32| 10 * a + b);
+    fn check<O: Op<i32>>(digits: O) {
         let mut acc = [1, 2, 3];
+        let reduction = Reduction::of::<i32, O>(digits);
         reduction.fold(bytemuck::cast_slice_mut(&mut acc), bytemuck::cast_slice(&[4, 5, 6]));
         assert_eq!(acc, [14, 25, 36]);
-        let mut acc = [1, 2, 3];
-        let x = [4, 5, 6];
+        let (mut acc, x) = ([1, 2, 3], [4, 5, 6]);
         // SAFETY: three elements on both sides.
-        unsafe { (reduction.fold_left)(acc.as_mut_ptr().cast(), x.as_ptr().cast(), 3) };
+        unsafe { fold_left::<i32, O>(acc.as_mut_ptr().cast(), x.as_ptr().cast(), 3) };
         assert_eq!(acc, [41, 52, 63]);
+    }
+
+    #[test]
+    fn the_erased_loop_is_the_operator() {
+        check(|a: i32, b: i32| 10 * a + b);
     }
 }

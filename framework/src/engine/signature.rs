@@ -56,21 +56,12 @@ impl From<Signature> for Words {
 /// What is wrong with rank `mine`'s signature beside those of the `size` ranks, or `None` if all agree. A rank that
 /// disagrees with rank 0 is told so; one that agrees with rank 0 is told of the lowest rank that does not.
 pub(crate) fn disagreement(mine: usize, all: &dyn Fn(usize) -> Signature, size: usize) -> Option<String> {
-    disagreement_in_words(mine, &|rank| all(rank).into(), size)
-}
-
-/// As [`disagreement`], for signatures that came from elsewhere.
-pub(crate) fn disagreement_in_words(
-    mine: usize,
-    all: &dyn Fn(usize) -> Words,
-    size: usize,
-) -> Option<String> {
-    let here = all(mine);
-    (0..size).filter(|&rank| rank != mine).find_map(|rank| difference(&here, &all(rank), rank))
+    let here = all(mine).into();
+    (0..size).filter(|&rank| rank != mine).find_map(|rank| difference(&here, &all(rank).into(), rank))
 }
 
 /// The first thing in which `here` and rank `rank`'s signature differ.
-fn difference(here: &Words, there: &Words, rank: usize) -> Option<String> {
+pub(crate) fn difference(here: &Words, there: &Words, rank: usize) -> Option<String> {
     let on = format!("on rank {rank} ({})", there.place);
     if here.call != there.call {
         return Some(format!("rank {rank} is in {} ({})", there.call, there.place));

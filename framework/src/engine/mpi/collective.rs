@@ -1,65 +1,290 @@
-//! Collectives that move data and compute nothing: barrier, bcast, gather, allgather.
+//! Collectives: where all of them enter, and those with even blocks that compute nothing.
 //!
-//! Reductions are in `reduce`.
+//! Uneven blocks are in `exchange`, reductions in `reduce`, what a nonblocking one leaves behind in `work`.
 
-use super::Mpi;
 use super::count::{BLOCK, Extent, pieces};
+use super::work::{Pending, Work};
+use super::{Mpi, Request, agree, tag};
 use crate::comm::element::Kind;
-use crate::engine::{Outcome, Place};
+use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Reduction, Side};
 use mpi::ffi;
 use std::ffi::{c_int, c_void};
-use std::ptr;
 
-/// Two addresses for buffers without contents: Rust's own is 1 for bytes, which is Open MPI's MPI_IN_PLACE, and null
-/// for both would look like one buffer given twice.
+/// Two addresses for buffers without contents: an empty slice of Rust's may have the address 1, which is Open MPI's
+/// MPI_IN_PLACE, and null for both would look like one buffer given twice.
 static NOTHING: [u8; 2] = [0; 2];
+
+/// No memory lies below; an address there is that of an empty slice.
+const FIRST: usize = 4096;
 
 /// The address of a buffer that a collective reads.
 #[inline]
-pub(super) fn read(data: &[u8]) -> *const c_void {
-    if data.is_empty() { (&raw const NOTHING[0]).cast() } else { data.as_ptr().cast() }
+pub(super) fn read(data: *const u8) -> *const c_void {
+    if data.addr() < FIRST { (&raw const NOTHING[0]).cast() } else { data.cast() }
 }
 
 /// The address of a buffer that a collective writes; nothing is written to one without contents.
 #[inline]
-pub(super) fn write(data: &mut [u8]) -> *mut c_void {
-    if data.is_empty() { (&raw const NOTHING[1]).cast_mut().cast() } else { data.as_mut_ptr().cast() }
+pub(super) fn write(data: *mut u8) -> *mut c_void {
+    if data.addr() < FIRST { (&raw const NOTHING[1]).cast_mut().cast() } else { data.cast() }
 }
+
+/// Where a call that may be nonblocking leaves what it started; `None`: it blocks.
+pub(super) type Later<'w> = Option<&'w mut Vec<Pending>>;
+
+/// Makes a call of MPI, or starts its nonblocking twin, with the same arguments. Unsafe as these are.
+macro_rules! issue {
+    ($engine:expr, $later:expr, $now:ident / $started:ident, $($argument:expr),* $(,)?) => {
+        match $later {
+            None => {
+                let code = ffi::$now($($argument),*);
+                $engine.check_collective(stringify!($now), code)
+            }
+            Some(pending) => {
+                let mut raw = $engine.constants().request_null;
+                let code = ffi::$started($($argument),*, &mut raw);
+                let outcome = $crate::engine::mpi::status::check(stringify!($started), code);
+                if outcome.is_ok() {
+                    let what = $crate::engine::mpi::work::What::Call(stringify!($started));
+                    pending.push($crate::engine::mpi::work::Pending { raw, what });
+                }
+                outcome
+            }
+        }
+    };
+}
+pub(super) use issue;
 
 impl Mpi {
     /// # Safety
     /// As [`Engine::collective`](crate::engine::Engine::collective).
-    pub unsafe fn collective(&self, part: &crate::engine::Collective<'_>, _place: Place) -> Outcome<()> {
-        Err(crate::engine::Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    #[inline]
+    pub unsafe fn collective(&self, part: &Collective<'_>, place: Place) -> Outcome<()> {
+        if self.checks() {
+            self.agree_on(part, place)?;
+        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            match part.call {
+                Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan => self.reduction(part, None),
+                Call::Barrier
+                | Call::Bcast
+                | Call::Gather
+                | Call::Scatter
+                | Call::Allgather
+                | Call::Alltoall => self.even(part, None),
+                Call::Gatherv
+                | Call::Scatterv
+                | Call::Allgatherv
+                | Call::Alltoallv
+                | Call::ReduceScatter
+                | Call::ReduceScatterBlock => self.at_once(part),
+            }
+        }
     }
 
     /// # Safety
     /// As [`Engine::start`](crate::engine::Engine::start).
-    pub unsafe fn start(
-        &self,
-        part: &crate::engine::Collective<'_>,
-        _place: Place,
-    ) -> Outcome<super::Request> {
-        Err(crate::engine::Fault::Library { call: part.call.name(), text: "not built yet".to_string() })
+    pub unsafe fn start(&self, part: &Collective<'_>, place: Place) -> Outcome<Request> {
+        let mut work = self.shared.works.take();
+        work.unit = agree::unit(part.kind);
+        // SAFETY: the caller's promise is passed on; a work that did not start well is ended.
+        match unsafe { self.begin(part, place, &mut work) } {
+            Ok(()) => Ok(self.request(work)),
+            Err(fault) => Err(self.give_up_work(work, fault)),
+        }
     }
 
+    /// # Safety
+    /// As [`Mpi::start`], until the work is concluded or ended.
+    unsafe fn begin(&self, part: &Collective<'_>, place: Place, work: &mut Work) -> Outcome<()> {
+        if !self.checks() {
+            // SAFETY: the caller's promise is passed on.
+            return unsafe { self.issue(part, work, false) };
+        }
+        self.begin_to_agree(work, part, place)?;
+        // Messages that an abandoned collective leaves behind must not be taken for those of a later one.
+        let started = self.started.get();
+        self.started.set((started + 1) % crate::comm::TAG_MAX);
+        work.tag = tag::encode(started + 1, 0);
+        work.closed = true;
+        let mut places = Default::default();
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let part = work.detour(part, self.size, &mut places);
+            self.issue(&part, work, false)
+        }
+    }
+
+    /// A blocking call that needs a work.
+    ///
+    /// # Safety
+    /// As [`Mpi::collective`].
+    unsafe fn at_once(&self, part: &Collective<'_>) -> Outcome<()> {
+        let mut work = self.shared.works.take();
+        work.unit = agree::unit(part.kind);
+        // SAFETY: the caller's promise is passed on; the work is completed or ended before this returns.
+        match unsafe { self.issue(part, &mut work, true) } {
+            Ok(()) => self.complete(work),
+            Err(fault) => Err(self.give_up_work(work, fault)),
+        }
+    }
+
+    /// Makes (`now`) or starts the calls that a part consists of.
+    ///
+    /// # Safety
+    /// As [`Mpi::start`], until the work is concluded or ended.
+    unsafe fn issue(&self, part: &Collective<'_>, work: &mut Work, now: bool) -> Outcome<()> {
+        if let Some(op) = part.op
+            && op.known_to_mpi().is_none()
+        {
+            work.function = Some(op.user_function);
+        }
+        let later = (!now).then_some(&mut work.pending);
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            match part.call {
+                Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan => self.reduction(part, later),
+                Call::Barrier
+                | Call::Bcast
+                | Call::Gather
+                | Call::Scatter
+                | Call::Allgather
+                | Call::Alltoall => self.even(part, later),
+                Call::Gatherv | Call::Scatterv | Call::Alltoallv => self.messages(part, work),
+                Call::Allgatherv => self.allgatherv(part, work, now),
+                Call::ReduceScatter | Call::ReduceScatterBlock => self.reduce_scatter(part, work, now),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Mpi::start`].
+    #[inline]
+    unsafe fn even(&self, part: &Collective<'_>, later: Later<'_>) -> Outcome<()> {
+        let (from, to) = (self.source(part.send), self.target(part.recv));
+        let root = part.root.unwrap_or(0) as c_int;
+        match part.call {
+            // SAFETY: the communicator is live.
+            Call::Barrier => unsafe { issue!(self, later, MPI_Barrier / MPI_Ibarrier, self.comm) },
+            // SAFETY: the caller's promise is passed on.
+            Call::Bcast => unsafe {
+                self.bcast_bytes(part.recv.data, part.recv.layout.reach(self.size), root, later)
+            },
+            call => {
+                let bytes = match (part.send.layout, part.recv.layout) {
+                    (Layout::One(bytes) | Layout::Each(bytes), _) => bytes,
+                    (_, Layout::One(bytes) | Layout::Each(bytes)) => bytes,
+                    _ => 0,
+                };
+                let Extent { count, datatype, .. } = &Extent::of(bytes, self.byte)?;
+                let (count, datatype) = (*count, *datatype);
+                // SAFETY: the caller's promise; the extent describes a block, of which each side has as many as
+                // MPI's call of that name takes.
+                unsafe {
+                    match call {
+                        Call::Gather => issue!(
+                            self,
+                            later,
+                            MPI_Gather / MPI_Igather,
+                            from,
+                            count,
+                            datatype,
+                            to,
+                            count,
+                            datatype,
+                            root,
+                            self.comm
+                        ),
+                        Call::Scatter => issue!(
+                            self,
+                            later,
+                            MPI_Scatter / MPI_Iscatter,
+                            from,
+                            count,
+                            datatype,
+                            to,
+                            count,
+                            datatype,
+                            root,
+                            self.comm
+                        ),
+                        Call::Allgather => issue!(
+                            self,
+                            later,
+                            MPI_Allgather / MPI_Iallgather,
+                            from,
+                            count,
+                            datatype,
+                            to,
+                            count,
+                            datatype,
+                            self.comm
+                        ),
+                        _ => issue!(
+                            self,
+                            later,
+                            MPI_Alltoall / MPI_Ialltoall,
+                            from,
+                            count,
+                            datatype,
+                            to,
+                            count,
+                            datatype,
+                            self.comm
+                        ),
+                    }
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Mpi::start`], with `bytes` at `data`.
+    unsafe fn bcast_bytes(
+        &self,
+        data: *mut u8,
+        bytes: usize,
+        root: c_int,
+        mut later: Later<'_>,
+    ) -> Outcome<()> {
+        for range in pieces(bytes, BLOCK) {
+            let later = later.as_deref_mut();
+            // SAFETY: the piece is in the caller's buffer.
+            unsafe {
+                let (data, count) = (write(data.wrapping_add(range.start)), range.len() as c_int);
+                issue!(self, later, MPI_Bcast / MPI_Ibcast, data, count, self.byte, root, self.comm)
+            }?;
+        }
+        Ok(())
+    }
+
+    /// What MPI is given as the send buffer.
+    #[inline]
+    pub(super) fn source(&self, side: Side<'_, *const u8>) -> *const c_void {
+        if matches!(side.layout, Layout::InPlace) { self.constants().in_place } else { read(side.data) }
+    }
+
+    /// What MPI is given as the receive buffer.
+    #[inline]
+    pub(super) fn target(&self, side: Side<'_, *mut u8>) -> *mut c_void {
+        if matches!(side.layout, Layout::InPlace) { self.constants().in_place } else { write(side.data) }
+    }
+}
+
+/// The calls of the waist from before it took whole descriptions.
+impl Mpi {
     pub fn barrier(&self, place: Place) -> Outcome<()> {
-        self.agree("barrier", None, None, None, place)?;
-        // SAFETY: the communicator is live.
-        self.check_collective("MPI_Barrier", unsafe { ffi::MPI_Barrier(self.comm) })
+        let part = plain(Call::Barrier, None, None, ABSENT, ABSENT_MUT, None);
+        // SAFETY: no buffers.
+        unsafe { self.collective(&part, place) }
     }
 
     pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
-        self.agree("bcast", Some(root), Some((data.len(), kind)), None, place)?;
-        for range in pieces(data.len(), BLOCK) {
-            let part = &mut data[range];
-            let count = part.len() as c_int;
-            // SAFETY: `part` is valid for reads and writes of `count` bytes.
-            self.check_collective("MPI_Bcast", unsafe {
-                ffi::MPI_Bcast(write(part), count, self.byte, root as c_int, self.comm)
-            })?;
-        }
-        Ok(())
+        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
+        let part = plain(Call::Bcast, Some(root), Some(kind), ABSENT, recv, None);
+        // SAFETY: `data` is borrowed until the call returns.
+        unsafe { self.collective(&part, place) }
     }
 
     pub fn gather(
@@ -70,22 +295,72 @@ impl Mpi {
         root: usize,
         place: Place,
     ) -> Outcome<()> {
-        self.agree("gather", Some(root), Some((send.len(), kind)), None, place)?;
-        let Extent { count, datatype, .. } = &Extent::of(send.len(), self.byte)?;
-        let recv = recv.map_or(ptr::null_mut(), write);
-        // SAFETY: `send` is valid for reads of what the extent describes; on the root `recv` is valid for writes of
-        // `size` times as much, elsewhere MPI ignores it.
-        self.check_collective("MPI_Gather", unsafe {
-            ffi::MPI_Gather(read(send), *count, *datatype, recv, *count, *datatype, root as c_int, self.comm)
-        })
+        let recv = recv
+            .map_or(ABSENT_MUT, |recv| Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) });
+        let part = plain(Call::Gather, Some(root), Some(kind), one(send), recv, None);
+        // SAFETY: both are borrowed until the call returns, and `recv` has room for all.
+        unsafe { self.collective(&part, place) }
     }
 
     pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
-        self.agree("allgather", None, Some((send.len(), kind)), None, place)?;
-        let Extent { count, datatype, .. } = &Extent::of(send.len(), self.byte)?;
-        // SAFETY: `send` is valid for reads of what the extent describes, `recv` for writes of `size` times as much.
-        self.check_collective("MPI_Allgather", unsafe {
-            ffi::MPI_Allgather(read(send), *count, *datatype, write(recv), *count, *datatype, self.comm)
-        })
+        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) };
+        let part = plain(Call::Allgather, None, Some(kind), one(send), recv, None);
+        // SAFETY: as above.
+        unsafe { self.collective(&part, place) }
     }
+
+    pub fn reduce(
+        &self,
+        send: &[u8],
+        recv: Option<&mut [u8]>,
+        op: &Reduction,
+        root: usize,
+        place: Place,
+    ) -> Outcome<()> {
+        let recv =
+            recv.map_or(ABSENT_MUT, |recv| Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) });
+        let part = plain(Call::Reduce, Some(root), Some(op.kind), one(send), recv, Some(op));
+        // SAFETY: as above.
+        unsafe { self.collective(&part, place) }
+    }
+
+    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
+        let send = Side { data: std::ptr::null(), layout: Layout::InPlace };
+        let part = plain(Call::Allreduce, None, Some(op.kind), send, recv, Some(op));
+        // SAFETY: as above.
+        unsafe { self.collective(&part, place) }
+    }
+
+    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) };
+        let part = plain(Call::Allreduce, None, Some(op.kind), one(send), recv, Some(op));
+        // SAFETY: as above.
+        unsafe { self.collective(&part, place) }
+    }
+}
+
+const ABSENT: Side<'static, *const u8> = Side { data: std::ptr::null(), layout: Layout::Absent };
+const ABSENT_MUT: Side<'static, *mut u8> = Side { data: std::ptr::null_mut(), layout: Layout::Absent };
+
+fn one(data: &[u8]) -> Side<'static, *const u8> {
+    Side { data: data.as_ptr(), layout: Layout::One(data.len()) }
+}
+
+#[inline]
+fn plain<'a>(
+    call: Call,
+    root: Option<usize>,
+    kind: Option<Kind>,
+    send: Side<'a, *const u8>,
+    recv: Side<'a, *mut u8>,
+    op: Option<&'a Reduction>,
+) -> Collective<'a> {
+    Collective { call, root, kind, send, recv, op }
+}
+
+/// A part that the layouts of its call do not allow; `comm` makes none.
+#[cold]
+pub(super) fn malformed(part: &Collective<'_>) -> Fault {
+    Fault::Library { call: part.call.name(), text: "this rank's part is not well formed".to_string() }
 }

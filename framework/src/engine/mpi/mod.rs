@@ -7,7 +7,9 @@ mod agree;
 mod collective;
 mod constants;
 mod count;
+mod detour;
 mod diagnose;
+mod exchange;
 mod family;
 mod group;
 mod operator;
@@ -22,13 +24,16 @@ mod send;
 mod session;
 mod status;
 mod tag;
+mod work;
 
 use constants::Constants;
 use family::Life;
 use mpi::ffi;
 use status::check;
+use std::cell::Cell;
 use std::rc::Rc;
 
+pub(crate) use operator::{UserFunction, user_function};
 pub(crate) use request::Request;
 pub(crate) use session::{abort, library_version, start};
 
@@ -42,6 +47,8 @@ pub(crate) struct Mpi {
     checked: bool,
     rank: usize,
     size: usize,
+    /// How many nonblocking collectives were started in the checked mode.
+    started: Cell<i32>,
     shared: Rc<Shared>,
     life: Rc<Life>,
 }
@@ -55,6 +62,7 @@ struct Shared {
     operators: operator::Operators,
     /// Communicators that were made without their parent's other ranks.
     loners: family::Loners,
+    works: work::Pool,
 }
 
 impl Mpi {
@@ -78,6 +86,7 @@ impl Mpi {
             checked: shared.checked,
             rank: rank as usize,
             size: size as usize,
+            started: Cell::new(0),
             life: Rc::new(Life::new(comm, shadow)),
             shared,
         })
@@ -89,11 +98,12 @@ impl Mpi {
         let null = self.constants().comm_null;
         Mpi {
             comm: self.shadow,
-            shadow: null,
+            shadow: self.shadow,
             byte: self.byte,
             checked: self.checked,
             rank: self.rank,
             size: self.size,
+            started: Cell::new(0),
             shared: self.shared.clone(),
             life: Rc::new(Life::new(null, null)),
         }

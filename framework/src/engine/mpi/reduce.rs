@@ -3,16 +3,17 @@
 //! How ours get into MPI is in `operator`.
 
 use super::Mpi;
-use super::collective::{read, write};
-use super::count::{BLOCK, pieces};
-use super::operator::during;
-use crate::engine::{Outcome, Place, Reduction};
+use super::collective::{Later, issue, malformed, read, write};
+use super::count::BLOCK;
+use super::exchange::LIMIT;
+use super::operator::panics_continue;
+use super::work::{Move, Work};
+use crate::engine::{Call, Collective, Layout, Outcome, Reduction, signature};
 use mpi::ffi;
 use std::ffi::c_int;
-use std::ops::Range;
-use std::ptr;
 
 /// A reduction in MPI's words.
+#[derive(Clone, Copy)]
 struct Plan {
     op: ffi::MPI_Op,
     datatype: ffi::MPI_Datatype,
@@ -22,83 +23,207 @@ struct Plan {
 }
 
 impl Plan {
-    /// Runs `call` with each range of bytes and its count.
-    fn run(
-        &self,
-        bytes: usize,
-        reduction: &Reduction,
-        mut call: impl FnMut(Range<usize>, c_int) -> Outcome<()>,
-    ) -> Outcome<()> {
-        let mut every = || {
-            pieces(bytes / self.unit, BLOCK)
-                .try_for_each(|r| call(r.start * self.unit..r.end * self.unit, r.len() as c_int))
-        };
-        if self.ours { during(reduction, every) } else { every() }
+    /// Bytes as a number of elements.
+    #[inline]
+    fn count(&self, bytes: usize) -> usize {
+        // A division costs as much as the rest of the way to MPI, and MPI's own numbers have powers of two.
+        if self.unit.is_power_of_two() { bytes >> self.unit.trailing_zeros() } else { bytes / self.unit }
     }
 }
 
 impl Mpi {
+    #[inline]
     fn plan(&self, reduction: &Reduction) -> Outcome<Plan> {
         let constants = self.constants();
         if let Some((builtin, scalar)) = reduction.known_to_mpi() {
-            let unit = crate::engine::signature::size_of_scalar(scalar).max(1);
-            return Ok(Plan {
-                op: constants.op(builtin),
-                datatype: constants.datatype(scalar),
-                unit,
-                ours: false,
-            });
+            let unit = signature::size_of_scalar(scalar).max(1);
+            let (op, datatype) = (constants.op(builtin), constants.datatype(scalar));
+            return Ok(Plan { op, datatype, unit, ours: false });
         }
         let operators = &self.shared.operators;
         let unit = reduction.element_size.max(1);
         let datatype = operators.datatype(unit, self.byte)?;
-        Ok(Plan { op: operators.handle(reduction), datatype, unit, ours: true })
+        Ok(Plan { op: operators.handle(reduction)?, datatype, unit, ours: true })
     }
 
-    pub fn reduce(
+    /// Reduce, allreduce, scan and exscan.
+    ///
+    /// # Safety
+    /// As [`Mpi::start`].
+    #[inline]
+    pub(super) unsafe fn reduction(&self, part: &Collective<'_>, mut later: Later<'_>) -> Outcome<()> {
+        let (Some(op), (Layout::One(bytes), _) | (_, Layout::One(bytes))) =
+            (part.op, (part.send.layout, part.recv.layout))
+        else {
+            return Err(malformed(part));
+        };
+        let plan = self.plan(op)?;
+        let (total, mut done) = (plan.count(bytes), 0);
+        let blocks = later.is_none();
+        loop {
+            let count = (total - done).min(BLOCK);
+            // SAFETY: the caller's promise; the piece is within both sides.
+            unsafe {
+                self.reduce_piece(part, &plan, done * plan.unit, count as c_int, later.as_deref_mut())
+            }?;
+            done += count;
+            if done == total {
+                break;
+            }
+        }
+        if blocks && plan.ours {
+            panics_continue(op.user_function);
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Mpi::start`], for `count` elements from byte `at`.
+    #[inline(always)]
+    unsafe fn reduce_piece(
         &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        op: &Reduction,
-        root: usize,
-        place: Place,
+        part: &Collective<'_>,
+        plan: &Plan,
+        at: usize,
+        count: c_int,
+        later: Later<'_>,
     ) -> Outcome<()> {
-        self.agree("reduce", Some(root), Some((send.len(), op.kind)), Some(op.name), place)?;
-        let plan = self.plan(op)?;
-        let mut recv = recv;
-        plan.run(send.len(), op, |range, count| {
-            let to = recv.as_deref_mut().map_or(ptr::null_mut(), |recv| write(&mut recv[range.clone()]));
-            let from = read(&send[range]);
-            // SAFETY: `from` is valid for reads of `count` elements; on the root `to` is valid for writes of as
-            // many and does not overlap, elsewhere MPI ignores it.
-            self.check_collective("MPI_Reduce", unsafe {
-                ffi::MPI_Reduce(from, to, count, plan.datatype, plan.op, root as c_int, self.comm)
-            })
-        })
+        let from = match part.send.layout {
+            Layout::InPlace => self.constants().in_place,
+            _ => read(part.send.data.wrapping_add(at)),
+        };
+        let to = write(part.recv.data.wrapping_add(at));
+        let Plan { op, datatype, .. } = *plan;
+        let root = part.root.unwrap_or(0) as c_int;
+        // SAFETY: the caller's promise; a side that is absent is not looked at.
+        unsafe {
+            match part.call {
+                Call::Allreduce => {
+                    issue!(
+                        self,
+                        later,
+                        MPI_Allreduce / MPI_Iallreduce,
+                        from,
+                        to,
+                        count,
+                        datatype,
+                        op,
+                        self.comm
+                    )
+                }
+                Call::Reduce => {
+                    issue!(
+                        self,
+                        later,
+                        MPI_Reduce / MPI_Ireduce,
+                        from,
+                        to,
+                        count,
+                        datatype,
+                        op,
+                        root,
+                        self.comm
+                    )
+                }
+                Call::Scan => {
+                    issue!(self, later, MPI_Scan / MPI_Iscan, from, to, count, datatype, op, self.comm)
+                }
+                _ => issue!(self, later, MPI_Exscan / MPI_Iexscan, from, to, count, datatype, op, self.comm),
+            }
+        }
     }
 
-    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        self.agree("allreduce", None, Some((data.len(), op.kind)), Some(op.name), place)?;
+    /// Reduce_scatter and reduce_scatter_block.
+    ///
+    /// # Safety
+    /// As [`Mpi::start`], until the work is concluded or ended.
+    pub(super) unsafe fn reduce_scatter(
+        &self,
+        part: &Collective<'_>,
+        work: &mut Work,
+        now: bool,
+    ) -> Outcome<()> {
+        let Some(op) = part.op else { return Err(malformed(part)) };
         let plan = self.plan(op)?;
-        let in_place = self.constants().in_place;
-        plan.run(data.len(), op, |range, count| {
-            let to = write(&mut data[range]);
-            // SAFETY: `to` is valid for reads and writes of `count` elements.
-            self.check_collective("MPI_Allreduce", unsafe {
-                ffi::MPI_Allreduce(in_place, to, count, plan.datatype, plan.op, self.comm)
-            })
-        })
+        let all = match part.send.layout {
+            Layout::InPlace => part.recv.layout,
+            layout => layout,
+        };
+        if plan.count(all.reach(self.size)) > LIMIT {
+            // SAFETY: the caller's promise is passed on.
+            return unsafe { self.reduce_scatter_by_blocks(part, all, work, now) };
+        }
+        let (from, to) = (self.source(part.send), write(part.recv.data));
+        let Plan { op, datatype, .. } = plan;
+        if let Layout::Each(bytes) = all {
+            let (count, later) = (plan.count(bytes) as c_int, (!now).then_some(&mut work.pending));
+            // SAFETY: the caller's promise: a block for every rank on the side that is sent from.
+            return unsafe {
+                issue!(
+                    self,
+                    later,
+                    MPI_Reduce_scatter_block / MPI_Ireduce_scatter_block,
+                    from,
+                    to,
+                    count,
+                    datatype,
+                    op,
+                    self.comm
+                )
+            };
+        }
+        work.counts.extend((0..self.size).map(|rank| plan.count(all.block(rank).len) as c_int));
+        let (counts, later) = (work.counts.as_ptr(), (!now).then_some(&mut work.pending));
+        // SAFETY: the caller's promise; the counts live in the work.
+        unsafe {
+            issue!(
+                self,
+                later,
+                MPI_Reduce_scatter / MPI_Ireduce_scatter,
+                from,
+                to,
+                counts,
+                datatype,
+                op,
+                self.comm
+            )
+        }
     }
 
-    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        self.agree("allreduce", None, Some((send.len(), op.kind)), Some(op.name), place)?;
-        let plan = self.plan(op)?;
-        plan.run(send.len(), op, |range, count| {
-            let (from, to) = (read(&send[range.clone()]), write(&mut recv[range]));
-            // SAFETY: `from` is valid for reads and `to` for writes of `count` elements; they do not overlap.
-            self.check_collective("MPI_Allreduce", unsafe {
-                ffi::MPI_Allreduce(from, to, count, plan.datatype, plan.op, self.comm)
-            })
-        })
+    /// One reduction for each rank's block: for more elements than an int counts.
+    ///
+    /// # Safety
+    /// As [`Mpi::start`], until the work is concluded or ended.
+    #[cold]
+    unsafe fn reduce_scatter_by_blocks(
+        &self,
+        part: &Collective<'_>,
+        all: Layout<'_>,
+        work: &mut Work,
+        now: bool,
+    ) -> Outcome<()> {
+        let in_place = matches!(part.send.layout, Layout::InPlace);
+        for root in 0..self.size {
+            let (block, mine) = (all.block(root), root == self.rank);
+            let (mut send, mut recv) = (part.send, part.recv);
+            // In place, the answer replaces this rank's own block first, and goes to the front when all are done.
+            let input = if in_place { part.recv.data.cast_const() } else { part.send.data };
+            send.data = input.wrapping_add(block.at);
+            send.layout = if in_place && mine { Layout::InPlace } else { Layout::One(block.len) };
+            if in_place {
+                recv.data = part.recv.data.wrapping_add(block.at);
+            }
+            recv.layout = if mine { Layout::One(block.len) } else { Layout::Absent };
+            let one = Collective { call: Call::Reduce, root: Some(root), send, recv, ..*part };
+            let later = (!now).then_some(&mut work.pending);
+            // SAFETY: the caller's promise, for one block.
+            unsafe { self.reduction(&one, later) }?;
+        }
+        if in_place {
+            let block = all.block(self.rank);
+            let from = part.recv.data.wrapping_add(block.at).cast_const();
+            work.moves.push(Move { from, to: part.recv.data, len: block.len });
+        }
+        Ok(())
     }
 }

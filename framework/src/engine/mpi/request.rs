@@ -5,30 +5,39 @@
 use super::patience::{Patience, TIGHT};
 use super::status::{SUCCESS, blank, bytes, check, class, envelope, failure};
 use super::tag::Pattern;
+use super::work::Work;
 use super::{Mpi, tag};
 use crate::engine::{Envelope, Fault, Outcome};
 use mpi::ffi;
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 /// A nonblocking operation. Dropping it neither completes nor cancels it.
 pub(crate) struct Request {
+    /// What MPI is asked about next; a collective may have more behind it.
     pub(super) raw: ffi::MPI_Request,
     pub(super) role: Role,
 }
 
 /// What the operation is, for its envelope and for diagnoses.
-#[derive(Clone, Copy)]
 pub(super) enum Role {
     Send(Envelope),
-    Receive { pattern: Pattern, kind: u8, capacity: usize, tests: u32 },
+    Receive {
+        pattern: Pattern,
+        kind: u8,
+        capacity: usize,
+        tests: u32,
+    },
+    /// Leaked when the request is dropped, because MPI may be using what is in it. `None` once complete.
+    Collective(Option<ManuallyDrop<Box<Work>>>),
 }
 
 /// Tests without success before the first diagnosis, and between two later ones.
 const TESTS: u32 = 16_384;
 
 /// How long `cancel` gives a send to complete.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Mpi {
     /// See [`Engine::test`](crate::engine::Engine::test).
@@ -82,13 +91,18 @@ impl Mpi {
         if code != SUCCESS {
             return Err(self.failed(request, "MPI_Test", code, &status));
         }
-        if flag == 0 { Ok(None) } else { self.completed(request, &status).map(Some) }
+        match &mut request.role {
+            _ if flag == 0 => Ok(None),
+            Role::Collective(work) => self.advance(&mut request.raw, work, &status),
+            _ => self.completed(request, &status).map(Some),
+        }
     }
 
     /// What a completed operation's status means.
     #[inline]
     pub(super) fn completed(&self, request: &Request, status: &ffi::MPI_Status) -> Outcome<Envelope> {
         match request.role {
+            Role::Collective(_) => Ok(self.nothing()),
             Role::Send(envelope) => Ok(envelope),
             Role::Receive { kind, .. } => {
                 let envelope = envelope(status, self.byte)?;
@@ -115,8 +129,9 @@ impl Mpi {
         code: c_int,
         status: &ffi::MPI_Status,
     ) -> Fault {
-        let fault = match request.role {
-            Role::Receive { kind, capacity, .. } if class(code) == self.constants().err_truncate => {
+        let fault = match &mut request.role {
+            Role::Collective(work) => return self.stopped(request.raw, work, code, status),
+            &mut Role::Receive { kind, capacity, .. } if class(code) == self.constants().err_truncate => {
                 let (source, tag, sent) =
                     (status.MPI_SOURCE as usize, tag::user(status.MPI_TAG), tag::kind(status.MPI_TAG));
                 // Some libraries count what was sent, others what fitted.
@@ -138,12 +153,11 @@ impl Mpi {
     }
 
     /// See [`Engine::cancel`](crate::engine::Engine::cancel). MPI can take a receive back without the other side,
-    /// but not a send: that one gets a second to complete.
+    /// but not a send or a collective: those get a second to complete.
     pub fn cancel(&self, request: &mut Request) -> bool {
-        if request.raw == self.constants().request_null {
-            return true;
-        }
-        match request.role {
+        match &mut request.role {
+            Role::Collective(work) => self.take_back(request.raw, work),
+            _ if request.raw == self.constants().request_null => true,
             Role::Receive { .. } => self.withdraw(request).is_ok(),
             Role::Send(_) => self.outlast(request),
         }
@@ -161,6 +175,12 @@ impl Mpi {
         }
         status.MPI_ERROR = code;
         Ok(status)
+    }
+
+    /// The envelope of what is no message.
+    #[inline]
+    pub(super) fn nothing(&self) -> Envelope {
+        Envelope { source: self.rank, tag: 0, kind: 0, bytes: 0 }
     }
 
     fn outlast(&self, request: &mut Request) -> bool {

@@ -9,6 +9,7 @@ use super::{Constants, Mpi, Shared, overrun, status, tag};
 use crate::engine::{Fault, Outcome};
 use crate::error::{Error, ErrorKind};
 use mpi::ffi;
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::ptr;
 use std::rc::Rc;
@@ -80,8 +81,9 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
         constants,
         checked,
         overruns,
-        operators: Operators::new()?,
+        operators: Operators::default(),
         loners: Default::default(),
+        works: Default::default(),
     });
     let engine = Mpi::new(shared.clone(), world)?;
     Ok(Session {
@@ -134,6 +136,7 @@ impl Session {
             checked: self.shared.checked,
             rank: self.rank,
             size: self.size,
+            started: Cell::new(0),
             shared: self.shared.clone(),
             life: self.life.clone(),
         }
