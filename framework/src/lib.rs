@@ -31,7 +31,7 @@ pub use comm::{
     ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Comparison, Element, Group, Kind, Number, Op, Ordered,
     OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
 };
-pub use comm::{Blocks, OwnedCollective, Vectors};
+pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};

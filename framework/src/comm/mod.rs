@@ -13,7 +13,7 @@ mod p2p;
 mod request;
 mod scope;
 
-pub use collective::{Blocks, OwnedCollective, Vectors};
+pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use element::{Element, Kind, Scalar};
 pub use group::{Comparison, Group, RankRange};
 pub use op::{Bits, Builtin, Number, Op, Ordered};

@@ -1,7 +1,7 @@
 //! `allgather`: every rank's data, all of one length, on every rank.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -19,6 +19,17 @@ pub(super) fn part<'b, 'l, T: Element>(
 fn in_place<'b, 'l, T: Element>(comm: &Comm, site: Site, data: &'b mut [T]) -> Result<Part<'b, 'l, T>> {
     let len = comm.share(site, "data", data.len())?;
     Ok(Part::new(Call::Allgather).writes(data).bring_in_place().take_each(len, comm.size()))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+) -> Result<Part<'b, 'l, T>> {
+    comm.fit(site, recv, send.len())?;
+    part(comm, site, send, recv)
 }
 
 impl Comm {
@@ -55,10 +66,18 @@ impl Comm {
         recv: Vec<T>,
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("iallgather_owned");
-        self.post_owned(site, (send, recv), |(send, recv), _| {
-            self.fit(site, recv, send.len())?;
-            part(self, site, send, recv)
-        })
+        self.post_owned(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv))
+    }
+
+    /// As [`Comm::iallgather_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_allgather<T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_allgather");
+        self.store(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Scratch, Shelf};
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site, allgather};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, allgather};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -30,6 +30,19 @@ fn in_place<'b, 'l, T: Element>(
     let shelf = Shelf { what: "data", len: data.len() };
     let spans = comm.apart::<T>(site, shelf, blocks, &mut scratch.recv, &mut scratch.order)?;
     Ok(Part::new(Call::Allgatherv).writes(data).bring_in_place().take_spans(spans))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+    blocks: Blocks<'_>,
+    scratch: &'l mut Scratch,
+) -> Result<Part<'b, 'l, T>> {
+    comm.grow(site, recv, blocks)?;
+    part(comm, site, send, recv, blocks, scratch)
 }
 
 impl Comm {
@@ -88,8 +101,21 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let (site, blocks) = (Site::of("iallgatherv_owned"), blocks.into());
         self.post_owned(site, (send, recv), |(send, recv), scratch| {
-            self.grow(site, recv, blocks)?;
-            part(self, site, send, recv, blocks, scratch)
+            vectors(self, site, send, recv, blocks, scratch)
+        })
+    }
+
+    /// As [`Comm::iallgatherv_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_allgatherv<'a, T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        blocks: impl Into<Blocks<'a>>,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let (site, blocks) = (Site::of("plan_allgatherv"), blocks.into());
+        self.store(site, (send, recv), |(send, recv), scratch| {
+            vectors(self, site, send, recv, blocks, scratch)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `allreduce`: one answer of all ranks' data, on every rank.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::Call;
 
@@ -74,6 +74,16 @@ impl Comm {
         op: O,
     ) -> Result<OwnedCollective<Vec<T>>> {
         self.post_owned(Site::of("iallreduce_owned"), data, |data, _| Ok(in_place(data, op)))
+    }
+
+    /// As [`Comm::allreduce_in_place`], to be started again and again on the plan's own vector; see [`CollectivePlan`].
+    #[track_caller]
+    pub fn plan_allreduce<T: Element, O: Op<T>>(
+        &self,
+        data: Vec<T>,
+        op: O,
+    ) -> Result<CollectivePlan<Vec<T>>> {
+        self.store(Site::of("plan_allreduce"), data, |data, _| Ok(in_place(data, op)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `alltoall`: every rank sends every rank a block, all of one length.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -20,6 +20,17 @@ pub(super) fn part<'b, 'l, T: Element>(
 fn in_place<'b, 'l, T: Element>(comm: &Comm, site: Site, data: &'b mut [T]) -> Result<Part<'b, 'l, T>> {
     let len = comm.share(site, "data", data.len())?;
     Ok(Part::new(Call::Alltoall).writes(data).bring_in_place().take_each(len, comm.size()))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+) -> Result<Part<'b, 'l, T>> {
+    recv.resize(send.len(), T::zeroed());
+    part(comm, site, send, recv)
 }
 
 impl Comm {
@@ -66,10 +77,18 @@ impl Comm {
         recv: Vec<T>,
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("ialltoall_owned");
-        self.post_owned(site, (send, recv), |(send, recv), _| {
-            recv.resize(send.len(), T::zeroed());
-            part(self, site, send, recv)
-        })
+        self.post_owned(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv))
+    }
+
+    /// As [`Comm::ialltoall_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_alltoall<T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_alltoall");
+        self.store(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Scratch, Shelf};
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site, alltoall};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, alltoall};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -34,6 +34,20 @@ fn in_place<'b, 'l, T: Element>(
     let shelf = Shelf { what: "data", len: data.len() };
     let spans = comm.apart::<T>(site, shelf, blocks, &mut scratch.recv, &mut scratch.order)?;
     Ok(Part::new(Call::Alltoallv).writes(data).bring_in_place().take_spans(spans))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    sent: Blocks<'_>,
+    recv: &'b mut Vec<T>,
+    received: Blocks<'_>,
+    scratch: &'l mut Scratch,
+) -> Result<Part<'b, 'l, T>> {
+    comm.grow(site, recv, received)?;
+    part(comm, site, send, sent, recv, received, scratch)
 }
 
 impl Comm {
@@ -107,8 +121,22 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let (site, sent, received) = (Site::of("ialltoallv_owned"), sent.into(), received.into());
         self.post_owned(site, (send, recv), |(send, recv), scratch| {
-            self.grow(site, recv, received)?;
-            part(self, site, send, sent, recv, received, scratch)
+            vectors(self, site, send, sent, recv, received, scratch)
+        })
+    }
+
+    /// As [`Comm::ialltoallv_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_alltoallv<'a, 'c, T: Element>(
+        &self,
+        send: Vec<T>,
+        sent: impl Into<Blocks<'a>>,
+        recv: Vec<T>,
+        received: impl Into<Blocks<'c>>,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let (site, sent, received) = (Site::of("plan_alltoallv"), sent.into(), received.into());
+        self.store(site, (send, recv), |(send, recv), scratch| {
+            vectors(self, site, send, sent, recv, received, scratch)
         })
     }
 }

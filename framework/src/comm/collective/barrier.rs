@@ -1,7 +1,7 @@
 //! `barrier`: nobody goes on before everybody has come.
 
 use super::raw::Part;
-use super::{Comm, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, OwnedCollective, Result, Site};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -24,7 +24,13 @@ impl Comm {
     /// ```
     #[track_caller]
     pub fn ibarrier_owned(&self) -> Result<OwnedCollective<()>> {
-        self.post_owned(Site::of("ibarrier_owned"), (), |(), _| Ok(Part::<u8>::new(Call::Barrier)))
+        self.post_owned(Site::of("ibarrier_owned"), (), |(), _| Ok(Part::new(Call::Barrier)))
+    }
+
+    /// A barrier to be entered again and again.
+    #[track_caller]
+    pub fn plan_barrier(&self) -> Result<CollectivePlan<()>> {
+        self.store(Site::of("plan_barrier"), (), |(), _| Ok(Part::new(Call::Barrier)))
     }
 }
 

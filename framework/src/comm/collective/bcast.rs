@@ -1,7 +1,7 @@
 //! `bcast`: one rank's data on every rank.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -30,6 +30,13 @@ impl Comm {
     pub fn ibcast_owned<T: Element>(&self, data: Vec<T>, root: usize) -> Result<OwnedCollective<Vec<T>>> {
         let site = Site::of("ibcast_owned");
         self.post_owned(site, data, |data, _| part(self, site, data, root))
+    }
+
+    /// As [`Comm::bcast`], to be started again and again on the plan's own vector.
+    #[track_caller]
+    pub fn plan_bcast<T: Element>(&self, data: Vec<T>, root: usize) -> Result<CollectivePlan<Vec<T>>> {
+        let site = Site::of("plan_bcast");
+        self.store(site, data, |data, _| part(self, site, data, root))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `exscan`: each rank gets the combination of the ranks below itself.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::Call;
 
@@ -66,6 +66,12 @@ impl Comm {
         op: O,
     ) -> Result<OwnedCollective<Vec<T>>> {
         self.post_owned(Site::of("iexscan_owned"), data, |data, _| Ok(in_place(data, op)))
+    }
+
+    /// As [`Comm::exscan_in_place`], to be started again and again on the plan's own vector.
+    #[track_caller]
+    pub fn plan_exscan<T: Element, O: Op<T>>(&self, data: Vec<T>, op: O) -> Result<CollectivePlan<Vec<T>>> {
+        self.store(Site::of("plan_exscan"), data, |data, _| Ok(in_place(data, op)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `gather`: every rank's data, all of one length, on one rank.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -35,6 +35,20 @@ fn in_place<'b, 'l, T: Element>(
     }
     let len = comm.share(site, "data", part.room())?;
     Ok(part.bring_in_place().take_each(len, comm.size()))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+    root: usize,
+) -> Result<Part<'b, 'l, T>> {
+    if comm.rank() == root {
+        comm.fit(site, recv, send.len())?;
+    }
+    part(comm, site, send, recv, root)
 }
 
 impl Comm {
@@ -73,12 +87,19 @@ impl Comm {
         root: usize,
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("igather_owned");
-        self.post_owned(site, (send, recv), |(send, recv), _| {
-            if self.rank() == root {
-                self.fit(site, recv, send.len())?;
-            }
-            part(self, site, send, recv, root)
-        })
+        self.post_owned(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv, root))
+    }
+
+    /// As [`Comm::igather_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_gather<T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        root: usize,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_gather");
+        self.store(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv, root))
     }
 }
 

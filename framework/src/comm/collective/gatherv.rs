@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Scratch, Shelf};
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site, gather};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, gather};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -42,6 +42,22 @@ fn in_place<'b, 'l, T: Element>(
     let data = Shelf { what: "data", len: part.room() };
     let spans = comm.apart::<T>(site, data, blocks, &mut scratch.recv, &mut scratch.order)?;
     Ok(part.bring_in_place().take_spans(spans))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+    blocks: Blocks<'_>,
+    root: usize,
+    scratch: &'l mut Scratch,
+) -> Result<Part<'b, 'l, T>> {
+    if comm.rank() == root {
+        comm.grow(site, recv, blocks)?;
+    }
+    part(comm, site, send, recv, blocks, root, scratch)
 }
 
 impl Comm {
@@ -110,10 +126,22 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let (site, blocks) = (Site::of("igatherv_owned"), blocks.into());
         self.post_owned(site, (send, recv), |(send, recv), scratch| {
-            if self.rank() == root {
-                self.grow(site, recv, blocks)?;
-            }
-            part(self, site, send, recv, blocks, root, scratch)
+            vectors(self, site, send, recv, blocks, root, scratch)
+        })
+    }
+
+    /// As [`Comm::igatherv_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_gatherv<'a, T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        blocks: impl Into<Blocks<'a>>,
+        root: usize,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let (site, blocks) = (Site::of("plan_gatherv"), blocks.into());
+        self.store(site, (send, recv), |(send, recv), scratch| {
+            vectors(self, site, send, recv, blocks, root, scratch)
         })
     }
 }

@@ -24,6 +24,7 @@ mod exscan;
 mod gather;
 mod gatherv;
 mod owned;
+mod plan;
 mod raw;
 mod reduce;
 mod reduce_scatter;
@@ -34,6 +35,7 @@ mod scatterv;
 
 pub use blocks::Blocks;
 pub use owned::OwnedCollective;
+pub use plan::CollectivePlan;
 
 pub(crate) use blocks::Scratch;
 pub use raw::Vectors;

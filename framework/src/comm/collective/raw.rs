@@ -6,11 +6,12 @@
 
 use super::blocks::{Scratch, Spans};
 use super::owned::OwnedCollective;
+use super::plan::CollectivePlan;
 use super::{Comm, Element, Result, Site, named};
 use crate::comm::op::Op;
 use crate::comm::request::{Owned, Request};
 use crate::comm::scope::Scope;
-use crate::engine::{self, Call, Collective, Layout, Reduction, Side};
+use crate::engine::{self, Call, Collective, Layout, Reduction, Side, Span};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -178,11 +179,11 @@ impl Comm {
     }
 
     /// Starts a collective on buffers of its own.
-    pub(super) fn post_owned<T: Element, B: Vectors>(
+    pub(super) fn post_owned<B: Vectors>(
         &self,
         site: Site,
         mut buffers: B,
-        part: impl for<'b, 'l> FnOnce(&'b mut B, &'l mut Scratch) -> Result<Part<'b, 'l, T>>,
+        part: impl for<'b, 'l> FnOnce(&'b mut B, &'l mut Scratch) -> Result<Part<'b, 'l, B::Item>>,
     ) -> Result<OwnedCollective<B>> {
         let request = self.scratch(|scratch| {
             let part = part(&mut buffers, scratch)?;
@@ -226,18 +227,135 @@ impl<'scope> Scope<'scope, '_> {
     }
 }
 
-/// What an [`OwnedCollective`] works on and gives back: a vector, two (sent from and received into), or nothing.
+/// A part kept without its buffers, to be started on them again and again.
+pub(crate) struct Stored<T: Element> {
+    call: Call,
+    root: Option<usize>,
+    op: Option<Reduction>,
+    from: Kept,
+    into: Kept,
+    element: PhantomData<T>,
+}
+
+/// A [`Layout`] that owns its spans.
+enum Kept {
+    Plain(Layout<'static>),
+    Spans(Box<[Span]>),
+}
+
+impl Kept {
+    fn of(layout: Layout<'_>) -> Kept {
+        match layout {
+            Layout::Spans(spans) => Kept::Spans(spans.into()),
+            Layout::Absent => Kept::Plain(Layout::Absent),
+            Layout::One(bytes) => Kept::Plain(Layout::One(bytes)),
+            Layout::Each(bytes) => Kept::Plain(Layout::Each(bytes)),
+            Layout::InPlace => Kept::Plain(Layout::InPlace),
+        }
+    }
+
+    fn layout(&self) -> Layout<'_> {
+        match self {
+            Kept::Plain(layout) => *layout,
+            Kept::Spans(spans) => Layout::Spans(spans),
+        }
+    }
+}
+
+impl Comm {
+    /// Makes a plan of a part on these buffers.
+    pub(super) fn store<B: Vectors>(
+        &self,
+        site: Site,
+        mut buffers: B,
+        part: impl for<'b, 'l> FnOnce(&'b mut B, &'l mut Scratch) -> Result<Part<'b, 'l, B::Item>>,
+    ) -> Result<CollectivePlan<B>> {
+        let stored = self.scratch(|scratch| {
+            part(&mut buffers, scratch).map(|Part { call, root, op, from, into, .. }| Stored {
+                call,
+                root,
+                op,
+                from: Kept::of(from),
+                into: Kept::of(into),
+                element: PhantomData,
+            })
+        })?;
+        Ok(self.plan(site.call, stored, buffers))
+    }
+
+    /// Starts a stored part on its buffers.
+    ///
+    /// # Safety
+    /// As [`Comm::post`]; the slices have the lengths of those that the part was made of.
+    pub(super) unsafe fn restart<T: Element>(
+        &self,
+        site: Site,
+        stored: &Stored<T>,
+        [read, write]: [Slice<T>; 2],
+    ) -> Result<engine::Request> {
+        let Stored { call, root, op, .. } = *stored;
+        let (from, into) = (stored.from.layout(), stored.into.layout());
+        let part = Part { call, root, op, read, from, write, into, buffers: PhantomData };
+        // SAFETY: as the caller vouches.
+        unsafe { self.post(site, &part) }
+    }
+}
+
+/// The vectors that an [`OwnedCollective`] or a [`CollectivePlan`] works on: one, two (sent from and received into), or
+/// none.
 ///
 /// # Safety
-/// Moving the value does not move what its vectors hold.
-pub unsafe trait Vectors: Sized + 'static {}
+/// Moving the value does not move what its vectors hold, and `raw` describes that.
+pub unsafe trait Vectors: Sized + 'static {
+    /// What the vectors hold.
+    type Item: Element;
+    /// Their elements, lent.
+    type Lent<'a>;
+    /// Their elements, to read and to fill.
+    fn lend(&mut self) -> Self::Lent<'_>;
+    /// Where they are: read from, written to.
+    #[doc(hidden)]
+    fn raw(&mut self) -> [(NonNull<Self::Item>, usize); 2];
+}
+
+fn raw<T>(data: &mut [T]) -> Slice<T> {
+    let len = data.len();
+    (NonNull::from(data).cast(), len)
+}
 
 // SAFETY: a vector's elements are on the heap.
-unsafe impl<T: Element> Vectors for Vec<T> {}
+unsafe impl<T: Element> Vectors for Vec<T> {
+    type Item = T;
+    type Lent<'a> = &'a mut [T];
+    fn lend(&mut self) -> &mut [T] {
+        self
+    }
+    fn raw(&mut self) -> [Slice<T>; 2] {
+        [raw(self); 2]
+    }
+}
+
 // SAFETY: as above.
-unsafe impl<T: Element> Vectors for (Vec<T>, Vec<T>) {}
+unsafe impl<T: Element> Vectors for (Vec<T>, Vec<T>) {
+    type Item = T;
+    type Lent<'a> = (&'a mut [T], &'a mut [T]);
+    fn lend(&mut self) -> (&mut [T], &mut [T]) {
+        (&mut self.0, &mut self.1)
+    }
+    fn raw(&mut self) -> [Slice<T>; 2] {
+        [raw(&mut self.0), raw(&mut self.1)]
+    }
+}
+
 // SAFETY: there is nothing to move.
-unsafe impl Vectors for () {}
+unsafe impl Vectors for () {
+    type Item = u8;
+    type Lent<'a> = ();
+    fn lend(&mut self) {}
+    fn raw(&mut self) -> [Slice<u8>; 2] {
+        [(NonNull::dangling(), 0); 2]
+    }
+}
 
 /// Until both engines take whole descriptions: the calls that they had before are still made as before.
 ///

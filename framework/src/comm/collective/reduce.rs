@@ -1,7 +1,7 @@
 //! `reduce`: one answer of all ranks' data, on one rank.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::Call;
 
@@ -84,6 +84,18 @@ impl Comm {
     ) -> Result<OwnedCollective<Vec<T>>> {
         let site = Site::of("ireduce_owned");
         self.post_owned(site, data, |data, _| in_place(self, site, data, op, root))
+    }
+
+    /// As [`Comm::reduce_in_place`], to be started again and again on the plan's own vector.
+    #[track_caller]
+    pub fn plan_reduce<T: Element>(
+        &self,
+        data: Vec<T>,
+        op: impl Op<T>,
+        root: usize,
+    ) -> Result<CollectivePlan<Vec<T>>> {
+        let site = Site::of("plan_reduce");
+        self.store(site, data, |data, _| in_place(self, site, data, op, root))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Scratch, Shelf, Spans};
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::{Call, Span};
 
@@ -44,6 +44,20 @@ fn dealt<'l, T>(
     let total = comm.extent::<T>(site, shelf.what, blocks)?;
     comm.check_len(site, shelf.what, shelf.len, total)?;
     comm.spans::<T>(site, shelf, blocks, spans)
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element, O: Op<T>>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+    counts: &[usize],
+    op: O,
+    scratch: &'l mut Scratch,
+) -> Result<Part<'b, 'l, T>> {
+    recv.resize(own(comm, counts, send.len()), T::zeroed());
+    part(comm, site, send, recv, counts, op, scratch)
 }
 
 impl Comm {
@@ -109,8 +123,22 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("ireduce_scatter_owned");
         self.post_owned(site, (send, recv), |(send, recv), scratch| {
-            recv.resize(own(self, counts, send.len()), T::zeroed());
-            part(self, site, send, recv, counts, op, scratch)
+            vectors(self, site, send, recv, counts, op, scratch)
+        })
+    }
+
+    /// As [`Comm::ireduce_scatter_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_reduce_scatter<T: Element, O: Op<T>>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        counts: &[usize],
+        op: O,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_reduce_scatter");
+        self.store(site, (send, recv), |(send, recv), scratch| {
+            vectors(self, site, send, recv, counts, op, scratch)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `reduce_scatter_block`: the answer of a reduction, dealt out in blocks of one length.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::Call;
 
@@ -28,6 +28,18 @@ fn in_place<'b, 'l, T: Element, O: Op<T>>(
     let len = comm.share(site, "data", data.len())?;
     let part = Part::new(Call::ReduceScatterBlock).op(op);
     Ok(part.writes(data).bring_in_place().take_each(len, comm.size()))
+}
+
+/// As [`part`], on a vector that is made to fit.
+fn vectors<'b, 'l, T: Element, O: Op<T>>(
+    comm: &Comm,
+    site: Site,
+    send: &'b [T],
+    recv: &'b mut Vec<T>,
+    op: O,
+) -> Result<Part<'b, 'l, T>> {
+    recv.resize(comm.share(site, "send", send.len())?, T::zeroed());
+    part(comm, site, send, recv, op)
 }
 
 impl Comm {
@@ -81,10 +93,19 @@ impl Comm {
         op: O,
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("ireduce_scatter_block_owned");
-        self.post_owned(site, (send, recv), |(send, recv), _| {
-            recv.resize(self.share(site, "send", send.len())?, T::zeroed());
-            part(self, site, send, recv, op)
-        })
+        self.post_owned(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv, op))
+    }
+
+    /// As [`Comm::ireduce_scatter_block_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_reduce_scatter_block<T: Element, O: Op<T>>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        op: O,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_reduce_scatter_block");
+        self.store(site, (send, recv), |(send, recv), _| vectors(self, site, send, recv, op))
     }
 }
 

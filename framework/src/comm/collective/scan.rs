@@ -1,7 +1,7 @@
 //! `scan`: each rank gets the combination of the ranks up to itself.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site};
 use crate::comm::{Op, Request, Scope};
 use crate::engine::Call;
 
@@ -60,6 +60,12 @@ impl Comm {
     #[track_caller]
     pub fn iscan_owned<T: Element, O: Op<T>>(&self, data: Vec<T>, op: O) -> Result<OwnedCollective<Vec<T>>> {
         self.post_owned(Site::of("iscan_owned"), data, |data, _| Ok(in_place(data, op)))
+    }
+
+    /// As [`Comm::scan_in_place`], to be started again and again on the plan's own vector.
+    #[track_caller]
+    pub fn plan_scan<T: Element, O: Op<T>>(&self, data: Vec<T>, op: O) -> Result<CollectivePlan<Vec<T>>> {
+        self.store(Site::of("plan_scan"), data, |data, _| Ok(in_place(data, op)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `scatter`: one rank's data, dealt out in blocks of one length.
 
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site, bcast};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, bcast};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -89,6 +89,18 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let site = Site::of("iscatter_owned");
         self.post_owned(site, (send, recv), |(send, recv), _| part(self, site, send, recv, root))
+    }
+
+    /// As [`Comm::iscatter_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_scatter<T: Element>(
+        &self,
+        send: Vec<T>,
+        recv: Vec<T>,
+        root: usize,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let site = Site::of("plan_scatter");
+        self.store(site, (send, recv), |(send, recv), _| part(self, site, send, recv, root))
     }
 }
 

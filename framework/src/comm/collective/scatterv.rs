@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Scratch, Shelf};
 use super::raw::Part;
-use super::{Comm, Element, OwnedCollective, Result, Site, scatter};
+use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, scatter};
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
@@ -115,6 +115,21 @@ impl Comm {
     ) -> Result<OwnedCollective<(Vec<T>, Vec<T>)>> {
         let (site, blocks) = (Site::of("iscatterv_owned"), blocks.into());
         self.post_owned(site, (send, recv), |(send, recv), scratch| {
+            part(self, site, send, blocks, recv, root, scratch)
+        })
+    }
+
+    /// As [`Comm::iscatterv_owned`], to be started again and again on the plan's own vectors.
+    #[track_caller]
+    pub fn plan_scatterv<'a, T: Element>(
+        &self,
+        send: Vec<T>,
+        blocks: impl Into<Blocks<'a>>,
+        recv: Vec<T>,
+        root: usize,
+    ) -> Result<CollectivePlan<(Vec<T>, Vec<T>)>> {
+        let (site, blocks) = (Site::of("plan_scatterv"), blocks.into());
+        self.store(site, (send, recv), |(send, recv), scratch| {
             part(self, site, send, blocks, recv, root, scratch)
         })
     }
