@@ -27,6 +27,8 @@ pub mod run;
 pub mod testing;
 pub mod timing;
 
+/// The crate behind [`Element`]: views of elements as bytes and back.
+pub use bytemuck;
 pub use comm::{
     ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Comparison, Element, Group, Kind, Number, Op, Ordered,
     OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
@@ -37,11 +39,15 @@ pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};
 pub use kernel::Kernel;
 pub use launch::{Launch, launch};
+pub use rankine_derive::{Bits, Element, Number, Ordered};
 pub use run::{Run, main};
 
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.
 pub mod op {
-    pub use crate::comm::op::{BitAnd, BitOr, BitXor, Max, Min, Prod, Sum};
+    pub use crate::comm::op::{
+        And, BitAnd, BitOr, BitXor, Commutative, First, Last, Located, Max, MaxLoc, Min, MinLoc, Or, Prod,
+        Sum, Xor, commutative,
+    };
 }
 
 /// The examples of the project's README, compiled and run with the others.

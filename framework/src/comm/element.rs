@@ -46,12 +46,25 @@ impl Kind {
 
     /// The kind of a plain struct, told apart from others by `name` and its size.
     pub const fn record<T>(name: &'static str) -> Kind {
-        // FNV-1a over the name and the size.
+        Kind::of_fields::<T>(name, &[])
+    }
+
+    /// The kind of a plain struct, told apart from others by `name`, its size, and the kind and size of each field in
+    /// order. `#[derive(rankine::Element)]` writes it. There are 191 kinds of structs: two that differ have different
+    /// ones nearly always, but not by necessity.
+    pub const fn of_fields<T>(name: &'static str, fields: &[(Kind, usize)]) -> Kind {
+        // FNV-1a over the name, the fields and the size.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ size_of::<T>() as u64;
         let bytes = name.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
             hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            i += 1;
+        }
+        i = 0;
+        while i < fields.len() {
+            let field = fields[i].0.code as u64 | (fields[i].1 as u64) << 8;
+            hash = (hash ^ field).wrapping_mul(0x0000_0100_0000_01b3);
             i += 1;
         }
         let span = 255 - FIRST_RECORD as u64;
@@ -105,7 +118,74 @@ impl Eq for Kind {}
 
 /// A type that can be sent: plain data, no padding, every bit pattern a value.
 ///
-/// Implement it for your own `#[repr(C)]` struct that derives bytemuck's `Pod` and `Zeroable`:
+/// All integers and floats, complex numbers and arrays of elements are elements. A struct of elements becomes one with a
+/// derive, which checks at compile time that it has no padding; `rankine::Number`, `rankine::Ordered` and
+/// `rankine::Bits` add reductions field by field.
+///
+/// ```
+/// #[derive(Clone, Copy, PartialEq, Debug, rankine::Element)]
+/// #[repr(C)]
+/// struct Particle { position: [f64; 3], charge: f64, id: u32, cell: u32 }
+///
+/// rankine::testing::ranks([1, 2, 3], |world| {
+///     let mine = Particle { position: [0.5; 3], charge: -1.0, id: world.rank() as u32, cell: 7 };
+///     let all = world.allgather(&[mine])?;
+///     assert_eq!(all[world.size() - 1].id, world.size() as u32 - 1);
+///     Ok(())
+/// });
+/// ```
+///
+/// Lengths of arrays may be generic where all fields align alike:
+///
+/// ```
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(C)]
+/// struct Polynomial<const N: usize> { at: f64, coefficients: [f64; N] }
+/// assert_eq!(<Polynomial<4> as rankine::Element>::KIND.name(), "Polynomial");
+/// ```
+///
+/// Not every bit pattern is a `bool`, a `char` or a value of an enum, so they are no elements, nor are fields of one.
+/// Send `u8::from(flag)` (or reduce with [`Comm::all`](crate::Comm::all) and [`Comm::any`](crate::Comm::any)),
+/// `u32::from(letter)`, `value as u32`, and convert back with a check; or send the value itself with serde.
+///
+/// ```compile_fail
+/// rankine::testing::ranks([1], |world| world.send(&[true], 0, 1));
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(C)]
+/// struct Flagged { value: u8, valid: bool }
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(u8)]
+/// enum Side { Left, Right }
+/// ```
+///
+/// References mean nothing to another rank, padding is bytes that nobody wrote, and without `#[repr(C)]` the order of
+/// the fields is the compiler's:
+///
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(C)]
+/// struct Borrowed { value: &'static f64 }
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(C)]
+/// struct Padded { value: f64, rank: u32 }
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// #[repr(C)]
+/// struct PaddedForSomeN<const N: usize> { bytes: [u8; N], value: f64 }
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, rankine::Element)]
+/// struct Unordered { value: f64 }
+/// ```
+///
+/// A struct that already has bytemuck's `Pod` says its kind itself:
 ///
 /// ```
 /// use rankine::{Element, Kind};
@@ -116,12 +196,13 @@ impl Eq for Kind {}
 ///     const KIND: Kind = Kind::record::<Particle>("Particle");
 /// }
 /// ```
-///
-/// `bool` and references are not elements:
-///
-/// ```compile_fail
-/// rankine::testing::ranks([1], |world| world.send(&[true], 0, 1));
-/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an element of a message",
+    label = "not an `Element`",
+    note = "an element is plain data whose every bit pattern is a value: integers, floats, complex numbers, arrays of \
+            elements, and #[repr(C)] structs with #[derive(Clone, Copy, rankine::Element)]",
+    note = "instead of `bool` send `u8::from(flag)`, instead of `char` `u32::from(letter)`, instead of an enum its number"
+)]
 pub trait Element: Pod + Send + Sync + 'static {
     /// The type signature that travels with a message.
     const KIND: Kind;
@@ -178,6 +259,12 @@ mod tests {
         assert_ne!(f64::KIND, i64::KIND);
         assert_eq!(<[f64; 3]>::KIND, f64::KIND);
         assert_ne!(Kind::record::<A>("A"), Kind::record::<B>("B"));
+        let of = |fields: &[Kind]| {
+            Kind::of_fields::<[u64; 2]>("A", &fields.iter().map(|k| (*k, 8)).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[f64::KIND, i64::KIND]), of(&[f64::KIND, i64::KIND]));
+        assert_ne!(of(&[f64::KIND, i64::KIND]), of(&[i64::KIND, f64::KIND]));
+        assert_ne!(of(&[f64::KIND, f64::KIND]), of(&[f64::KIND]));
         assert_eq!(Kind::name_of(u16::KIND.code()), "u16");
         assert_eq!(Kind::name_of(200), "another struct");
     }

@@ -12,6 +12,7 @@ pub(crate) mod op;
 mod p2p;
 mod request;
 mod scope;
+mod shorthand;
 
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use element::{Element, Kind, Scalar};

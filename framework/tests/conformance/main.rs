@@ -8,8 +8,10 @@ mod collective;
 mod errors;
 mod groups;
 mod nonblocking;
+mod operators;
 mod p2p;
 mod stress;
+mod types;
 
 use rankine::{Comm, Result, testing};
 use std::process::ExitCode;
@@ -78,6 +80,8 @@ fn all() -> Vec<Case> {
         errors: 1, Any [bad_ranks_tags_and_lengths, agree_names_one];
         errors: 2, Any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting];
         errors: 2, CheckedMpi [truncation_of_long_messages, sender_survives_receivers_error, collectives_that_disagree];
+        types: 1, Any [structs_travel, structs_reduce_field_by_field, two_structs_are_told_apart, every_width_reduces, arrays_of_arrays, nothing_at_all, large_structs];
+        operators: 1, Any [logical, all_and_any, first_and_last, functions_said_to_commute, located_extremes, located_of_every_type];
         stress: 1, Any [random_traffic, random_collectives];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]

@@ -19,7 +19,7 @@ pub(super) struct Constants {
     pub request_null: ffi::MPI_Request,
     pub byte: ffi::MPI_Datatype,
     scalars: [ffi::MPI_Datatype; 14],
-    ops: [ffi::MPI_Op; 7],
+    ops: [ffi::MPI_Op; 10],
     pub in_place: *mut c_void,
     pub any_source: c_int,
     pub any_tag: c_int,
@@ -34,7 +34,7 @@ pub(super) struct Constants {
 }
 
 // The shim lists as many scalars as the datatypes index.
-const _: () = assert!(Scalar::C64 as usize == 13 && Builtin::BitXor as usize == 6);
+const _: () = assert!(Scalar::C64 as usize == 13 && Builtin::Xor as usize == 9);
 
 unsafe extern "C" {
     fn rankine_mpi_constants(out: *mut Constants);

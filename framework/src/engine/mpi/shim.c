@@ -11,7 +11,7 @@ struct rankine_constants {
     MPI_Request request_null;
     MPI_Datatype byte;
     MPI_Datatype scalars[14]; /* in the order of `Scalar`; MPI_DATATYPE_NULL where MPI has none */
-    MPI_Op ops[7];            /* in the order of `Builtin` */
+    MPI_Op ops[10];           /* in the order of `Builtin` */
     void *in_place;
     int any_source;
     int any_tag;
@@ -39,7 +39,9 @@ void rankine_mpi_constants(struct rankine_constants *c)
             MPI_UINT8_T, MPI_UINT16_T, MPI_UINT32_T, MPI_UINT64_T, MPI_DATATYPE_NULL,
             MPI_FLOAT, MPI_DOUBLE, MPI_C_FLOAT_COMPLEX, MPI_C_DOUBLE_COMPLEX,
         },
-        .ops = { MPI_SUM, MPI_PROD, MPI_MIN, MPI_MAX, MPI_BAND, MPI_BOR, MPI_BXOR },
+        .ops = {
+            MPI_SUM, MPI_PROD, MPI_MIN, MPI_MAX, MPI_BAND, MPI_BOR, MPI_BXOR, MPI_LAND, MPI_LOR, MPI_LXOR,
+        },
         .in_place = MPI_IN_PLACE,
         .any_source = MPI_ANY_SOURCE,
         .any_tag = MPI_ANY_TAG,
