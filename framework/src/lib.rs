@@ -30,8 +30,9 @@ pub mod timing;
 /// The crate behind [`Element`]: views of elements as bytes and back.
 pub use bytemuck;
 pub use comm::{
-    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Comm, Comparison, Element, Group, Kind, Number, Op, Ordered,
-    OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source, Status, TAG_MAX, Tag, Test,
+    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
+    NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,
+    Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use error::{Error, ErrorKind, Result};

@@ -3,24 +3,35 @@
 //! This folder is typed and checked: lengths, ranks and tags are looked at here, and errors get their rank and
 //! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
 
+mod cartesian;
 mod collective;
 mod create;
+mod dims;
 pub(crate) mod element;
+mod graph;
 mod group;
+mod neighbor;
+mod neighbor_plan;
 mod notes;
 pub(crate) mod op;
 mod p2p;
 mod request;
 mod scope;
 mod shorthand;
+mod topology;
 
+pub use cartesian::Cart;
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
+pub use dims::dims_create;
 pub use element::{Element, Kind, Scalar};
+pub use graph::Graph;
 pub use group::{Comparison, Group, RankRange};
+pub use neighbor_plan::NeighborPlan;
 pub use op::{Bits, Builtin, Number, Op, Ordered};
 pub use p2p::{ANY_SOURCE, ANY_TAG, Source, Status, TAG_MAX, Tag};
 pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
+pub use topology::Topology;
 
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};

@@ -9,6 +9,7 @@ use std::any::Any;
 use std::panic::Location;
 
 pub(crate) mod collective;
+pub(crate) mod exchange;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;

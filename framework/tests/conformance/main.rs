@@ -5,12 +5,15 @@
 //! function of a communicator, and knows of no engine.
 
 mod collective;
+mod dice;
 mod errors;
 mod groups;
+mod neighborhood;
 mod nonblocking;
 mod operators;
 mod p2p;
 mod stress;
+mod topology;
 mod types;
 
 use rankine::{Comm, Result, testing};
@@ -31,6 +34,8 @@ enum Mode {
     Any,
     /// It relies on small sends being buffered, and so cannot run checked.
     Buffered,
+    /// It makes a mistake that only the checked mode looks for.
+    CheckedOnly,
     /// It makes a mistake that ends an unchecked job under MPI, which may have written past the buffer; the Local
     /// engine reports it in either mode.
     CheckedMpi,
@@ -41,6 +46,7 @@ impl Mode {
         match self {
             Mode::Any => true,
             Mode::Buffered => !checked,
+            Mode::CheckedOnly => checked,
             Mode::CheckedMpi => checked || engine == "local",
         }
     }
@@ -77,6 +83,11 @@ fn all() -> Vec<Case> {
         groups: 1, Any [split_by_parity, split_with_none, dup_keeps_messages_apart, nested_splits, many_communicators];
         groups: 1, Any [groups_of_communicators, comparisons, create_from_groups, create_group_without_the_others, many_groups_are_freed, shared_memory, names_and_attached_values];
         groups: 2, Any [members_that_disagree];
+        topology: 1, Any [grids_and_coordinates, shifts, sub_grids, ranks_left_over, graphs_from_edges_anywhere, adjacent_graphs, bad_topologies, shift_exchanges];
+        topology: 2, CheckedOnly [disagreeing_topologies];
+        neighborhood: 1, Any [cart_against_reference, graph_against_reference, edges_leave_blocks_alone, two_ranks_in_a_ring, one_way_edges, large_blocks, apart_from_other_messages, plans_keep_their_buffers, bad_lengths];
+        neighborhood: 2, Any [neighbors_of_other_types];
+        neighborhood: 2, CheckedMpi [neighbors_that_disagree];
         errors: 1, Any [bad_ranks_tags_and_lengths, agree_names_one];
         errors: 2, Any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting];
         errors: 2, CheckedMpi [truncation_of_long_messages, sender_survives_receivers_error, collectives_that_disagree];
