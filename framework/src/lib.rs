@@ -35,6 +35,7 @@ pub use comm::{
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
+pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};

@@ -15,6 +15,7 @@ mod neighbor_plan;
 mod notes;
 pub(crate) mod op;
 mod p2p;
+pub(crate) mod plan;
 mod request;
 mod scope;
 mod shorthand;
@@ -29,6 +30,7 @@ pub use group::{Comparison, Group, RankRange};
 pub use neighbor_plan::NeighborPlan;
 pub use op::{Bits, Builtin, Number, Op, Ordered};
 pub use p2p::{ANY_SOURCE, ANY_TAG, Source, Status, TAG_MAX, Tag};
+pub use plan::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
@@ -175,6 +177,10 @@ impl Comm {
                 ),
             )
             .help("send and receive the same element type"),
+            Fault::NotReady => {
+                Error::new(ErrorKind::Mismatch, format!("{call}: no receive has been posted for it"))
+                    .help("post the receive and let the sender know, or use send")
+            }
             Fault::Mismatch(text) => Error::new(ErrorKind::Mismatch, format!("{call}: {text}"))
                 .help("every rank of the communicator must make the same collective calls in the same order"),
             Fault::Aborted => {

@@ -11,6 +11,7 @@ use std::panic::Location;
 pub(crate) mod collective;
 pub(crate) mod exchange;
 pub(crate) mod local;
+pub(crate) mod many;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
 pub(crate) mod reduction;
@@ -66,6 +67,8 @@ pub(crate) enum Fault {
     Truncated { source: usize, tag: i32, sent: Option<usize>, capacity: usize },
     /// The message has elements of another kind than the receive.
     WrongKind { source: usize, tag: i32, sent: u8 },
+    /// A ready send found that its receive has not been posted.
+    NotReady,
     /// Ranks disagree about a collective; the text names both.
     Mismatch(String),
     /// Another rank failed; the job is going down.
@@ -105,6 +108,24 @@ pub(crate) enum Request {
     Local(local::Request),
     #[cfg(feature = "mpi")]
     Mpi(mpi::Request),
+}
+
+/// A message that has been taken from the queue and not received yet. Dropping it leaves it so for ever; see
+/// [`Engine::discard`].
+pub(crate) enum Matched {
+    Local(local::Matched),
+    #[cfg(feature = "mpi")]
+    Mpi(mpi::Matched),
+}
+
+impl Matched {
+    pub fn envelope(&self) -> Envelope {
+        match self {
+            Matched::Local(matched) => matched.envelope,
+            #[cfg(feature = "mpi")]
+            Matched::Mpi(matched) => matched.envelope,
+        }
+    }
 }
 
 /// Calls the same method on whichever engine this is.
@@ -173,6 +194,68 @@ impl Engine {
         either!(self, e => e.iprobe(from, tag))
     }
 
+    /// Blocks until a message matches and takes it from the queue, for one of the calls below. A message of
+    /// another kind is consumed.
+    pub fn mprobe(&self, from: From, tag: Tagged, kind: Kind) -> Outcome<Matched> {
+        match self {
+            Engine::Local(e) => e.mprobe(from, tag, kind).map(Matched::Local),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.mprobe(from, tag, kind).map(Matched::Mpi),
+        }
+    }
+
+    /// As [`Engine::mprobe`], if a message is there.
+    pub fn improbe(&self, from: From, tag: Tagged, kind: Kind) -> Outcome<Option<Matched>> {
+        match self {
+            Engine::Local(e) => Ok(e.improbe(from, tag, kind)?.map(Matched::Local)),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Ok(e.improbe(from, tag, kind)?.map(Matched::Mpi)),
+        }
+    }
+
+    /// Starts receiving a message that was matched, of elements of that kind and no longer than `len`.
+    ///
+    /// # Safety
+    /// As [`Engine::irecv`].
+    pub unsafe fn imrecv(&self, matched: Matched, data: *mut u8, len: usize, kind: Kind) -> Outcome<Request> {
+        match (self, matched) {
+            (Engine::Local(e), Matched::Local(m)) => {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { e.imrecv(m, data, len, kind) }.map(Request::Local)
+            }
+            #[cfg(feature = "mpi")]
+            // SAFETY: as above.
+            (Engine::Mpi(e), Matched::Mpi(m)) => unsafe { e.imrecv(m, data, len, kind) }.map(Request::Mpi),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a message is received with the engine that matched it"),
+        }
+    }
+
+    /// Receives a message that was matched, whose elements are `T`, in a vector of its length.
+    pub fn mrecv_parcel<T: Element>(&self, matched: Matched) -> Outcome<(Vec<T>, Envelope)> {
+        match (self, matched) {
+            (Engine::Local(e), Matched::Local(m)) => e.mrecv_parcel(m),
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Matched::Mpi(m)) => e.mrecv_parcel(m),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a message is received with the engine that matched it"),
+        }
+    }
+
+    /// Ends a message that was matched and that nobody will receive.
+    pub fn discard(&self, matched: Matched) -> Outcome<()> {
+        match (self, matched) {
+            (Engine::Local(e), Matched::Local(m)) => {
+                e.discard(m);
+                Ok(())
+            }
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Matched::Mpi(m)) => e.discard(m),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a message is ended with the engine that matched it"),
+        }
+    }
+
     /// Starts a send.
     ///
     /// # Safety
@@ -217,6 +300,68 @@ impl Engine {
         }
     }
 
+    /// A send to be started with [`Engine::restart`], as often as wanted; idle until then and in between. It ends with
+    /// [`Engine::release`].
+    pub fn plan_send(
+        &self,
+        mode: Mode,
+        data: *const u8,
+        len: usize,
+        kind: Kind,
+        dest: usize,
+        tag: i32,
+    ) -> Outcome<Request> {
+        match self {
+            Engine::Local(e) => Ok(Request::Local(e.plan_send(mode, data, len, kind, dest, tag))),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.plan_send(mode, data, len, kind, dest, tag).map(Request::Mpi),
+        }
+    }
+
+    /// A receive to be started with [`Engine::restart`], as [`Engine::plan_send`].
+    pub fn plan_recv(
+        &self,
+        data: *mut u8,
+        len: usize,
+        kind: Kind,
+        from: From,
+        tag: Tagged,
+    ) -> Outcome<Request> {
+        match self {
+            Engine::Local(e) => Ok(Request::Local(e.plan_recv(data, len, kind, from, tag))),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.plan_recv(data, len, kind, from, tag).map(Request::Mpi),
+        }
+    }
+
+    /// Starts a plan that is idle: new, or complete since it was started last. Then it is a request like others, but
+    /// for being idle again when it is complete or cancelled.
+    ///
+    /// # Safety
+    /// For the buffers that the plan was made with, as [`Engine::isend`], [`Engine::irecv`] or [`Engine::start`].
+    pub unsafe fn restart(&self, request: &mut Request) -> Outcome<()> {
+        match (self, request) {
+            // SAFETY: the caller's promise is passed on.
+            (Engine::Local(e), Request::Local(r)) => unsafe { e.restart(r) },
+            #[cfg(feature = "mpi")]
+            // SAFETY: as above.
+            (Engine::Mpi(e), Request::Mpi(r)) => unsafe { e.restart(r) },
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
+    /// Ends a plan that is idle.
+    pub fn release(&self, request: Request) {
+        match (self, request) {
+            (Engine::Local(_), Request::Local(_)) => {}
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Request::Mpi(r)) => e.release(r),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
     /// Whether the request is complete; once it has said so (or failed), the buffer is the caller's again and
     /// the request must not be used any more.
     pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
@@ -251,6 +396,24 @@ impl Engine {
             #[cfg(feature = "mpi")]
             _ => unreachable!("a request is used with the engine that made it"),
         }
+    }
+
+    /// Takes a receive back without waiting for another rank: `None`. If it was complete, its envelope or what was
+    /// wrong with it. The buffer is the caller's again, whatever the answer.
+    pub fn cancel_recv(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        match (self, request) {
+            (Engine::Local(e), Request::Local(r)) => e.cancel_recv(r),
+            #[cfg(feature = "mpi")]
+            (Engine::Mpi(e), Request::Mpi(r)) => e.cancel_recv(r),
+            #[cfg(feature = "mpi")]
+            _ => unreachable!("a request is used with the engine that made it"),
+        }
+    }
+
+    /// Adds to `ended`, which is empty, all of the requests that are over; with `block`, waits for one at least.
+    /// [`Fault::Aborted`] says nothing of any request.
+    pub fn some(&self, many: &mut dyn many::Many, block: bool, ended: &mut Vec<many::Ended>) -> Outcome<()> {
+        either!(self, e => e.some(many, block, ended))
     }
 
     pub fn barrier(&self, place: Place) -> Outcome<()> {

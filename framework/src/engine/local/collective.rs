@@ -420,6 +420,7 @@ impl Local {
             group,
             rank,
             me: self.me,
+            spares: self.spares.clone(),
         }))
     }
 

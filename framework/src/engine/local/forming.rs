@@ -44,7 +44,8 @@ impl Local {
             same.remove(next);
             forming.retain(|_, same| !same.is_empty());
         }
-        Local { world: self.world.clone(), context: group.context, group, rank, me: self.me }
+        let spares = self.spares.clone();
+        Local { world: self.world.clone(), context: group.context, group, rank, me: self.me, spares }
     }
 
     /// See [`Engine::world_ranks`](crate::engine::Engine::world_ranks).

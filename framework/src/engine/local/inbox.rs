@@ -5,13 +5,13 @@
 //! the copy, and no third party has to run.
 
 use super::World;
-use super::letter::{Letter, Want};
+use super::letter::{Letter, Loan, Want};
 use super::parker::Parker;
+use super::queue::{NONE, Queue, UNKEYED, bucket};
 use super::ring::Ring;
 use super::sync::{AtomicU32, Ordering, Padded};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Outcome};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(super) type Link = Arc<Ring<Letter>>;
@@ -29,10 +29,12 @@ pub(super) struct Inbox {
 
 /// The rank's letters and receives, behind its lock.
 pub(super) struct Sorted {
-    /// Arrived and not yet asked for, in order.
-    unexpected: VecDeque<Letter>,
-    /// Asked for and not yet arrived, in order.
-    posted: Vec<Posted>,
+    /// Arrived and not yet asked for; those that a matched probe has claimed are kept, but not queued.
+    unexpected: Queue<Letter>,
+    /// Asked for and not yet arrived.
+    posted: Queue<Posted>,
+    /// How many receives have been posted ever.
+    posts: u64,
     /// The rings of all ranks that have ever sent here.
     links: Vec<Link>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Sorted {
 /// A receive that has been started.
 struct Posted {
     want: Want,
+    /// Its number among all: receives are matched in the order they were posted.
+    number: u64,
     kind: Kind,
     data: *mut u8,
     capacity: usize,
@@ -52,10 +56,23 @@ unsafe impl Send for Posted {}
 /// How a started receive ended.
 pub(super) struct Ticket {
     ended: AtomicU32,
+    /// Where the receive stands among the posted; under the inbox's lock.
+    place: AtomicU32,
     outcome: Mutex<Option<Outcome<Envelope>>>,
 }
 
 impl Ticket {
+    pub fn new() -> Ticket {
+        Ticket { ended: AtomicU32::new(0), place: AtomicU32::new(NONE), outcome: Mutex::new(None) }
+    }
+
+    /// As new, for another receive. The last one is over: whoever ended it does no more than drop its reference.
+    pub fn renew(&self) {
+        self.ended.store(0, Ordering::Relaxed);
+        self.place.store(NONE, Ordering::Relaxed);
+        drop(self.take());
+    }
+
     #[inline(always)]
     pub fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire) != 0
@@ -74,7 +91,7 @@ impl Ticket {
 
 impl Inbox {
     pub fn new() -> Inbox {
-        let sorted = Sorted { unexpected: VecDeque::new(), posted: Vec::new(), links: Vec::new() };
+        let sorted = Sorted { unexpected: Queue::new(), posted: Queue::new(), posts: 0, links: Vec::new() };
         Inbox {
             sorted: Padded(Mutex::new(sorted)),
             sorted_by_others: Padded(AtomicU32::new(0)),
@@ -125,12 +142,28 @@ impl Sorted {
         self.links.push(link);
     }
 
+    /// The first posted receive that takes a message of that context, source and tag.
+    fn receive_for(&self, context: u32, source: u32, tag: i32) -> Option<u32> {
+        let accepts = |posted: &Posted| posted.want.takes(context, source, tag);
+        let exact = self.posted.find_in(bucket(context, source, tag), accepts);
+        let wild = self.posted.find_in(UNKEYED, accepts);
+        let number =
+            |index: Option<u32>| index.and_then(|i| self.posted.get(i)).map_or(u64::MAX, |p| p.number);
+        if number(exact) < number(wild) { exact } else { wild }
+    }
+
+    /// Whether a receive is posted that takes a message of that context, source and tag.
+    pub fn expects(&self, context: u32, source: u32, tag: i32) -> bool {
+        self.receive_for(context, source, tag).is_some()
+    }
+
     /// Hands a letter to the first posted receive that wants it; gives it back if none does.
     fn match_posted(&mut self, world: &World, inbox: &Inbox, letter: Letter) -> Option<Letter> {
-        let Some(index) = self.posted.iter().position(|posted| posted.want.accepts(&letter)) else {
+        if self.posted.is_empty() {
             return Some(letter);
-        };
-        let posted = self.posted.remove(index);
+        }
+        let index = self.receive_for(letter.context, letter.source, letter.tag);
+        let Some(posted) = index.and_then(|index| self.posted.remove(index)) else { return Some(letter) };
         inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
         // SAFETY: the buffer is valid and untouched until the ticket has ended or the receive is taken back under
         // this lock.
@@ -139,12 +172,19 @@ impl Sorted {
         None
     }
 
+    fn push_unexpected(&mut self, letter: Letter) {
+        let index = self.unexpected.push(bucket(letter.context, letter.source, letter.tag), letter);
+        if let Some(letter) = self.unexpected.get(index) {
+            letter.note_place(index);
+        }
+    }
+
     /// Sorts all letters of one ring.
     pub fn drain(&mut self, world: &World, inbox: &Inbox, link: &Ring<Letter>) {
         // SAFETY: only the holder of the inbox's lock pops its rings.
         while let Some(letter) = unsafe { link.pop() } {
             if let Some(letter) = self.match_posted(world, inbox, letter) {
-                self.unexpected.push_back(letter);
+                self.push_unexpected(letter);
             }
         }
     }
@@ -164,8 +204,15 @@ impl Sorted {
         if self.unexpected.is_empty() {
             return None;
         }
-        let index = self.unexpected.iter().position(|letter| want.accepts(letter))?;
+        let index = self.find_unexpected(want)?;
         self.unexpected.remove(index)
+    }
+
+    fn find_unexpected(&self, want: &Want) -> Option<u32> {
+        match want.bucket() {
+            Some(bucket) => self.unexpected.find_in(bucket, |letter| want.accepts(letter)),
+            None => self.unexpected.find(|letter| want.accepts(letter)),
+        }
     }
 
     /// Takes the first letter that `want` accepts, sorting those of `link` (or of all rings) on the way.
@@ -197,7 +244,7 @@ impl Sorted {
             if want.accepts(&letter) {
                 return Some(letter);
             }
-            self.unexpected.push_back(letter);
+            self.push_unexpected(letter);
         }
         None
     }
@@ -232,27 +279,51 @@ impl Sorted {
     /// The envelope of the first letter that `want` accepts.
     pub fn find(&mut self, world: &World, inbox: &Inbox, want: &Want) -> Option<Envelope> {
         self.drain_all(world, inbox);
-        self.unexpected.iter().find(|letter| want.accepts(letter)).map(Letter::envelope)
+        let index = self.find_unexpected(want)?;
+        self.unexpected.get(index).map(Letter::envelope)
+    }
+
+    /// Claims the first letter that `want` accepts: from now on only [`Sorted::take_claimed`] finds it.
+    pub fn claim(&mut self, world: &World, inbox: &Inbox, want: &Want) -> Option<(u32, Envelope)> {
+        self.drain_all(world, inbox);
+        let index = self.find_unexpected(want)?;
+        self.unexpected.keep(index);
+        self.unexpected.get(index).map(|letter| (index, letter.envelope()))
+    }
+
+    pub fn take_claimed(&mut self, index: u32) -> Option<Letter> {
+        self.unexpected.remove(index)
     }
 
     /// The letter with which a sender lends its buffer, if it has not been delivered.
-    pub fn lent(&mut self, loan: *const super::letter::Loan) -> Option<usize> {
-        self.unexpected.iter().position(|letter| letter.is_lent_as(loan))
+    pub fn lent(&mut self, loan: &Loan) -> Option<u32> {
+        let index = loan.place();
+        self.unexpected.get(index).filter(|letter| letter.is_lent_as(loan)).map(|_| index)
     }
 
-    pub fn unexpected_at(&mut self, index: usize) -> &mut Letter {
-        &mut self.unexpected[index]
+    /// Gives a lent letter that [`Sorted::lent`] found a copy of its own.
+    pub fn keep_copy(&mut self, index: u32) {
+        if let Some(letter) = self.unexpected.get_mut(index) {
+            // SAFETY: it stands among the undelivered, and nobody takes it from there without the lock that we hold.
+            unsafe { letter.keep_copy() };
+        }
     }
 
-    pub fn remove_unexpected(&mut self, index: usize) {
-        self.unexpected.remove(index);
+    /// Takes such a letter away. One that is claimed stays, with a copy: the claim counts on it.
+    pub fn remove_unexpected(&mut self, index: u32) {
+        if self.unexpected.is_queued(index) {
+            self.unexpected.remove(index);
+        } else {
+            self.keep_copy(index);
+        }
     }
 
-    /// Starts a receive, unless its letter is there already: then that is its outcome.
+    /// Starts a receive, unless its letter is there already: then that is its outcome. `ticket` is a new one.
     ///
     /// # Safety
     /// `data` is valid for writes of `capacity` bytes, and left alone, until the ticket has ended or
     /// [`Sorted::withdraw`] has taken it back.
+    #[allow(clippy::too_many_arguments)]
     pub unsafe fn post(
         &mut self,
         world: &World,
@@ -261,13 +332,17 @@ impl Sorted {
         kind: Kind,
         data: *mut u8,
         capacity: usize,
+        ticket: impl FnOnce() -> Arc<Ticket>,
     ) -> Result<Outcome<Envelope>, Arc<Ticket>> {
         if let Some(letter) = self.take_unexpected(&want) {
             // SAFETY: the caller's promise.
             return Ok(unsafe { letter.deliver(world, kind, data, capacity) });
         }
-        let ticket = Arc::new(Ticket { ended: AtomicU32::new(0), outcome: Mutex::new(None) });
-        self.posted.push(Posted { want, kind, data, capacity, ticket: ticket.clone() });
+        let (ticket, number) = (ticket(), self.posts);
+        self.posts += 1;
+        let posted = Posted { want, number, kind, data, capacity, ticket: ticket.clone() };
+        let index = self.posted.push(want.bucket().unwrap_or(UNKEYED), posted);
+        ticket.place.store(index, Ordering::Relaxed);
         inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
         // A sender looks at `posted` after its letter is in the ring, we look into the rings after `posted` is stored.
         // At the same instant both may miss each other: then whoever waits first looks again, and before it sleeps
@@ -276,9 +351,14 @@ impl Sorted {
         Err(ticket)
     }
 
-    /// Takes a started receive back. If it is not there any more, it has ended.
-    pub fn withdraw(&mut self, inbox: &Inbox, ticket: &Arc<Ticket>) {
-        self.posted.retain(|posted| !Arc::ptr_eq(&posted.ticket, ticket));
-        inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+    /// Takes a started receive back. If it is not there any more (`false`), it has ended.
+    pub fn withdraw(&mut self, inbox: &Inbox, ticket: &Arc<Ticket>) -> bool {
+        let index = ticket.place.load(Ordering::Relaxed);
+        let there = self.posted.get(index).is_some_and(|posted| Arc::ptr_eq(&posted.ticket, ticket));
+        if there {
+            self.posted.remove(index);
+            inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+        }
+        there
     }
 }

@@ -4,6 +4,7 @@
 //! buffer, once. Vectors sent by value are moved. Who matches which letter is `inbox`'s business.
 
 use super::World;
+use super::queue::{NONE, bucket};
 use super::sync::{AtomicU32, Ordering};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Fault, From, Outcome, Parcel, Tagged};
@@ -33,18 +34,35 @@ unsafe impl Send for Letter {}
 /// The sender's side of a lent buffer: says when it has been given back.
 pub(super) struct Loan {
     returned: AtomicU32,
+    /// Where its letter stands among the receiver's unexpected ones, once it does; under the receiver's lock.
+    place: AtomicU32,
     /// The world rank to wake.
     owner: u32,
 }
 
 impl Loan {
     pub fn new(owner: usize) -> Loan {
-        Loan { returned: AtomicU32::new(0), owner: owner as u32 }
+        Loan { returned: AtomicU32::new(0), place: AtomicU32::new(NONE), owner: owner as u32 }
+    }
+
+    /// As new, for another send. The last one is over: nobody looks at the loan any more.
+    pub fn renew(&self) {
+        self.returned.store(0, Ordering::Relaxed);
+        self.place.store(NONE, Ordering::Relaxed);
+    }
+
+    pub fn place(&self) -> u32 {
+        self.place.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     pub fn returned(&self) -> bool {
         self.returned.load(Ordering::Acquire) != 0
+    }
+
+    /// The sender itself has ended the loan: no letter refers to it any more.
+    pub fn end(&self) {
+        self.returned.store(1, Ordering::Release);
     }
 
     /// Gives the buffer back and wakes its owner.
@@ -74,15 +92,29 @@ pub(super) struct Want {
 impl Want {
     #[inline(always)]
     pub fn accepts(&self, letter: &Letter) -> bool {
-        letter.context == self.context
+        self.takes(letter.context, letter.source, letter.tag)
+    }
+
+    #[inline(always)]
+    pub fn takes(&self, context: u32, source: u32, tag: i32) -> bool {
+        context == self.context
             && match self.from {
                 From::Any => true,
-                From::Rank(rank) => rank == letter.source as usize,
+                From::Rank(rank) => rank == source as usize,
             }
             && match self.tag {
                 Tagged::Any => true,
-                Tagged::Tag(tag) => tag == letter.tag,
+                Tagged::Tag(wanted) => wanted == tag,
             }
+    }
+
+    /// The bucket in which all it accepts is; `None` with a wildcard.
+    #[inline]
+    pub fn bucket(&self) -> Option<usize> {
+        match (self.from, self.tag) {
+            (From::Rank(source), Tagged::Tag(tag)) => Some(bucket(self.context, source as u32, tag)),
+            _ => None,
+        }
     }
 }
 
@@ -187,6 +219,15 @@ impl Letter {
             // SAFETY: a lent buffer is valid until it is given back.
             let copy = unsafe { std::slice::from_raw_parts(data, len) }.to_vec();
             self.body = Body::Moved(Box::new(copy));
+        }
+    }
+
+    /// Tells the sender, if it lends, where its letter is among the unexpected.
+    #[inline]
+    pub fn note_place(&self, index: u32) {
+        if let Body::Lent { loan, .. } = self.body {
+            // SAFETY: a loan is valid until it is given back, which is done with the letter in hand.
+            unsafe { (*loan).place.store(index, Ordering::Relaxed) };
         }
     }
 

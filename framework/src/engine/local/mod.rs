@@ -10,18 +10,25 @@ mod forming;
 mod gate;
 mod inbox;
 mod letter;
+mod matched;
 mod p2p;
 mod parker;
+mod queue;
+mod request;
 mod ring;
 #[cfg(test)]
 mod ring_tests;
+mod spares;
 mod sync;
 
-pub(crate) use p2p::Request;
+pub(crate) use matched::Matched;
+pub(crate) use request::Request;
 
 use collective::Meeting;
 use inbox::{Inbox, Link};
 use ring::Ring;
+use spares::Spares;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -66,6 +73,8 @@ pub(crate) struct Local {
     rank: usize,
     /// In the world.
     me: usize,
+    /// This rank's, whatever the communicator.
+    spares: Rc<Spares>,
 }
 
 impl World {
@@ -178,7 +187,7 @@ impl Local {
     /// The communicator of all ranks, for rank `me`.
     pub fn world(world: &Arc<World>, me: usize) -> Local {
         let group = world.everyone.clone();
-        Local { world: world.clone(), context: group.context, group, rank: me, me }
+        Local { world: world.clone(), context: group.context, group, rank: me, me, spares: Rc::default() }
     }
 
     /// See [`Engine::private`](crate::engine::Engine::private).
@@ -189,6 +198,7 @@ impl Local {
             context: self.group.context + 1,
             rank: self.rank,
             me: self.me,
+            spares: self.spares.clone(),
         }
     }
 

@@ -1,52 +1,30 @@
-//! Sends, receives and probes of the Local engine, on top of rings and inboxes.
+//! Blocking sends, receives and probes of the Local engine, on top of rings and inboxes.
+//!
+//! Nonblocking ones are in `request`, matched probes in `matched`.
 
 use super::Local;
-use super::inbox::{Inbox, Sorted, Ticket};
+use super::inbox::{Inbox, Sorted};
 use super::letter::{Body, INLINE, Letter, Loan, Want};
 use super::ring::Ring;
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, Fault, From, Mode, Outcome, Tagged};
 use std::any::TypeId;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
 
 /// Up to this many bytes a standard send does not insist on its receiver: after a while it leaves a copy and
 /// returns. In the checked mode every send insists.
-const BUFFERED: usize = 64 << 10;
+pub(super) const BUFFERED: usize = 64 << 10;
 
 /// How often a sender looks for its receiver before it leaves a copy: about as long as the copy costs.
 fn linger(bytes: usize) -> u32 {
     600 + bytes as u32 / 16
 }
 
-/// A nonblocking operation of this engine.
-pub(crate) struct Request(State);
-
-enum State {
-    /// Over when it was started.
-    Over(Option<Outcome<Envelope>>),
-    Receive(Arc<Ticket>),
-    Send(Lending),
-}
-
-/// A send whose receiver has not copied yet.
-struct Lending {
-    loan: Box<Loan>,
-    /// In the world.
-    dest: usize,
-    bytes: usize,
-    insists: bool,
-}
-
-/// What a complete send reports; nobody looks at it.
-const SENT: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
-
 impl Local {
     #[inline]
     pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
         let to = self.world_rank(dest);
-        if data.len() <= INLINE && !self.insists(mode) {
-            self.post_inline(to, kind, tag, data);
+        if self.send_at_once(mode, data, kind, to, tag)? {
             return Ok(());
         }
         let loan = Loan::new(self.me);
@@ -54,10 +32,56 @@ impl Local {
         self.reclaim(to, data.len(), self.insists(mode), &loan)
     }
 
+    /// Sends what need not be lent: small messages, and those that the author wants copied. Whether it did.
+    #[inline(always)]
+    pub(super) fn send_at_once(
+        &self,
+        mode: Mode,
+        data: &[u8],
+        kind: Kind,
+        to: usize,
+        tag: i32,
+    ) -> Outcome<bool> {
+        if mode == Mode::Ready && self.world.checked && !self.is_expected(to, tag) {
+            return Err(Fault::NotReady);
+        }
+        if mode == Mode::Buffered {
+            self.post_copy(to, kind, tag, data);
+        } else if data.len() <= INLINE && !self.insists(mode) {
+            self.post_inline(to, kind, tag, data);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Whether a send waits for its receive.
     #[inline(always)]
-    fn insists(&self, mode: Mode) -> bool {
+    pub(super) fn insists(&self, mode: Mode) -> bool {
         self.world.checked || mode == Mode::Synchronous
+    }
+
+    /// Whether rank `to` has posted a receive for a message of ours.
+    fn is_expected(&self, to: usize, tag: i32) -> bool {
+        let inbox = &self.world.inboxes[to];
+        let mut sorted = inbox.lock();
+        // What we sent before comes before.
+        sorted.drain(&self.world, inbox, self.world.link(to, self.me));
+        let expected = sorted.expects(self.context, self.rank as u32, tag);
+        drop(sorted);
+        inbox.tell_owner();
+        expected
+    }
+
+    /// Sends a copy; nobody waits for it.
+    fn post_copy(&self, to: usize, kind: Kind, tag: i32, data: &[u8]) {
+        if data.len() <= INLINE {
+            return self.post_inline(to, kind, tag, data);
+        }
+        let body = Body::Moved(Box::new(data.to_vec()));
+        let (context, source, kind) = (self.context, self.rank as u32, kind.code());
+        self.post_letter(to, Letter { context, source, tag, kind, body });
+        self.hand_over(to);
     }
 
     pub fn send_parcel<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Outcome<()> {
@@ -66,7 +90,8 @@ impl Local {
         }
         let body = Body::Moved(Box::new(data));
         let (context, source, kind) = (self.context, self.rank as u32, T::KIND.code());
-        self.post_letter(self.world_rank(dest), Letter { context, source, tag, kind, body });
+        let to = self.world_rank(dest);
+        self.post_letter(to, Letter { context, source, tag, kind, body });
         Ok(())
     }
 
@@ -112,7 +137,7 @@ impl Local {
         }
     }
 
-    fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
+    pub(super) fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
         let body = Body::Lent { data, len, loan };
         let (context, source, kind) = (self.context, self.rank as u32, kind.code());
         self.post_letter(to, Letter { context, source, tag, kind, body });
@@ -120,7 +145,7 @@ impl Local {
     }
 
     /// If the receiver has posted receives, sorts our letters there: the copy is then done here, without it.
-    fn hand_over(&self, to: usize) {
+    pub(super) fn hand_over(&self, to: usize) {
         let inbox: &Inbox = &self.world.inboxes[to];
         if inbox.has_posted()
             && let Some(mut sorted) = inbox.try_lock()
@@ -132,7 +157,7 @@ impl Local {
     }
 
     /// Blocks until the lent buffer is given back, or leaves a copy in its place.
-    fn reclaim(&self, to: usize, bytes: usize, insists: bool, loan: &Loan) -> Outcome<()> {
+    pub(super) fn reclaim(&self, to: usize, bytes: usize, insists: bool, loan: &Loan) -> Outcome<()> {
         let buffered = bytes <= BUFFERED && !insists;
         let mut looks =
             if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
@@ -164,21 +189,18 @@ impl Local {
     }
 
     /// Turns a lent letter into one with its own copy, unless the receiver has it.
-    fn leave_copy(&self, to: usize, loan: &Loan) {
-        self.end_loan(to, loan, |sorted, index| {
-            // SAFETY: it stands among the undelivered, and nobody takes it from there without the lock that we hold.
-            unsafe { sorted.unexpected_at(index).keep_copy() };
-        });
+    pub(super) fn leave_copy(&self, to: usize, loan: &Loan) {
+        self.end_loan(to, loan, Sorted::keep_copy);
     }
 
     /// Removes a lent letter, unless the receiver has it.
-    fn take_back(&self, to: usize, loan: &Loan) {
+    pub(super) fn take_back(&self, to: usize, loan: &Loan) {
         self.end_loan(to, loan, Sorted::remove_unexpected);
     }
 
     /// Does `end` to the letter of a loan that nobody has taken yet. After this the buffer is the sender's: a receiver
     /// that has taken the letter copies outside the lock, so until it has finished we wait.
-    fn end_loan(&self, to: usize, loan: &Loan, end: impl FnOnce(&mut Sorted, usize)) {
+    fn end_loan(&self, to: usize, loan: &Loan, end: impl FnOnce(&mut Sorted, u32)) {
         let inbox: &Inbox = &self.world.inboxes[to];
         let mut sorted = inbox.lock();
         sorted.drain(&self.world, inbox, self.world.link(to, self.me));
@@ -188,7 +210,10 @@ impl Local {
         }
         drop(sorted);
         inbox.tell_owner();
-        while untaken.is_none() && !loan.returned() {
+        if untaken.is_some() {
+            loan.end();
+        }
+        while !loan.returned() {
             std::thread::yield_now();
         }
     }
@@ -208,6 +233,11 @@ impl Local {
 
     pub fn recv_parcel<T: Element>(&self, from: From, tag: Tagged) -> Outcome<(Vec<T>, Envelope)> {
         let letter = self.await_letter(from, tag, |_, _, _| None, |letter| letter)?;
+        self.open_parcel(letter)
+    }
+
+    /// A letter's contents as a vector of their own.
+    pub(super) fn open_parcel<T: Element>(&self, letter: Letter) -> Outcome<(Vec<T>, Envelope)> {
         let envelope = letter.envelope();
         let size = size_of::<T>().max(1);
         if envelope.kind == T::KIND.code() {
@@ -298,118 +328,13 @@ impl Local {
         Ok(found)
     }
 
-    /// # Safety
-    /// As [`Engine::isend`](crate::engine::Engine::isend).
-    pub unsafe fn isend(
-        &self,
-        mode: Mode,
-        data: *const u8,
-        len: usize,
-        kind: Kind,
-        dest: usize,
-        tag: i32,
-    ) -> Outcome<Request> {
-        let to = self.world_rank(dest);
-        let insists = self.insists(mode);
-        if len <= INLINE && !insists {
-            // SAFETY: the caller's promise.
-            let data = unsafe { std::slice::from_raw_parts(data, len) };
-            self.post_inline(to, kind, tag, data);
-            return Ok(Request(State::Over(Some(Ok(SENT)))));
-        }
-        let lending = Lending { loan: Box::new(Loan::new(self.me)), dest: to, bytes: len, insists };
-        self.lend(to, data, len, kind, tag, &lending.loan);
-        Ok(Request(State::Send(lending)))
-    }
-
-    /// # Safety
-    /// As [`Engine::irecv`](crate::engine::Engine::irecv).
-    pub unsafe fn irecv(
-        &self,
-        data: *mut u8,
-        len: usize,
-        kind: Kind,
-        from: From,
-        tag: Tagged,
-    ) -> Outcome<Request> {
-        let want = Want { context: self.context, from, tag };
-        let inbox = self.inbox();
-        // SAFETY: the caller's promise.
-        let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len) };
-        Ok(Request(match posted {
-            Ok(outcome) => State::Over(Some(outcome)),
-            Err(ticket) => State::Receive(ticket),
-        }))
-    }
-
-    pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
-        self.sort();
-        let over = match &mut request.0 {
-            State::Over(outcome) => outcome.take(),
-            State::Receive(ticket) if ticket.ended() => ticket.take(),
-            State::Send(lending) => {
-                self.hand_over(lending.dest);
-                lending.loan.returned().then_some(Ok(SENT))
-            }
-            State::Receive(_) => None,
-        };
-        match over {
-            Some(outcome) => outcome.map(Some),
-            None if self.world.aborted() => Err(Fault::Aborted),
-            None => Ok(None),
-        }
-    }
-
-    pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
-        match &mut request.0 {
-            State::Over(outcome) => outcome.take().unwrap_or(Err(Fault::Aborted)),
-            State::Send(lending) => {
-                // While we wait for our receiver it may wait for us to sort what it lends.
-                self.sort();
-                self.reclaim(lending.dest, lending.bytes, lending.insists, &lending.loan)?;
-                Ok(SENT)
-            }
-            State::Receive(ticket) => {
-                let inbox = self.inbox();
-                while !ticket.ended() {
-                    let changes = inbox.changes();
-                    self.sort();
-                    if ticket.ended() {
-                        break;
-                    }
-                    self.world.wait(self.me, || {
-                        ticket.ended() || inbox.any_ready() || inbox.changes() != changes
-                    })?;
-                }
-                ticket.take().unwrap_or(Err(Fault::Aborted))
-            }
-        }
-    }
-
-    /// Takes the operation back; on this engine that always works.
-    pub fn cancel(&self, request: &mut Request) -> bool {
-        match &mut request.0 {
-            State::Over(_) => {}
-            State::Receive(ticket) => {
-                let inbox = self.inbox();
-                inbox.lock().withdraw(inbox, ticket);
-            }
-            State::Send(lending) => {
-                if !lending.loan.returned() {
-                    self.take_back(lending.dest, &lending.loan);
-                }
-            }
-        }
-        true
-    }
-
     /// Sorts this rank's letters, so that started receives get theirs.
-    fn sort(&self) {
+    pub(super) fn sort(&self) {
         let inbox = self.inbox();
         inbox.lock().drain_all(&self.world, inbox);
     }
 }
 
-fn wrong_kind(envelope: Envelope) -> Fault {
+pub(super) fn wrong_kind(envelope: Envelope) -> Fault {
     Fault::WrongKind { source: envelope.source, tag: envelope.tag, sent: envelope.kind }
 }

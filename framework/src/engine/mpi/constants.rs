@@ -28,6 +28,7 @@ pub(super) struct Constants {
     pub thread_funneled: c_int,
     pub tag_ub: c_int,
     pub err_truncate: c_int,
+    pub err_in_status: c_int,
     pub max_error_string: c_int,
     pub max_processor_name: c_int,
     pub max_library_version_string: c_int,

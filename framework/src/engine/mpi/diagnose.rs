@@ -6,10 +6,8 @@
 use super::Mpi;
 use super::parcel::Arrived;
 use super::request::{Request, Role};
-use super::status::SUCCESS;
 use super::tag::{self, Pattern};
 use crate::engine::{Envelope, Fault, Outcome};
-use mpi::ffi;
 use std::ffi::c_int;
 
 impl Mpi {
@@ -23,16 +21,8 @@ impl Mpi {
             return Ok(None);
         }
         // Probing let MPI make progress, so our message may have come meanwhile: then it counts.
-        let status = self.withdraw(request)?;
-        let mut cancelled: c_int = 0;
-        // SAFETY: the status was filled by MPI_Wait.
-        let code = unsafe { ffi::MPI_Test_cancelled(&status, &mut cancelled) };
-        super::status::check("MPI_Test_cancelled", code)?;
-        if status.MPI_ERROR != SUCCESS {
-            return Err(self.failed(request, "MPI_Wait", status.MPI_ERROR, &status));
-        }
-        if cancelled == 0 {
-            return self.completed(request, &status).map(Some);
+        if let Some(envelope) = self.recall(request)? {
+            return Ok(Some(envelope));
         }
         Err(self.turn_away(pattern)?.unwrap_or(Fault::Library {
             call: "MPI_Iprobe",

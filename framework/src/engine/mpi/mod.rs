@@ -4,6 +4,7 @@
 //! waist, in `comm`. Every return code is looked at; MPI's own error handlers are told to return.
 
 mod agree;
+mod buffered;
 mod collective;
 mod constants;
 mod count;
@@ -12,10 +13,13 @@ mod diagnose;
 mod exchange;
 mod family;
 mod group;
+mod many;
+mod matched;
 mod operator;
 mod overrun;
 mod parcel;
 mod patience;
+mod plan;
 mod probe;
 mod recv;
 mod reduce;
@@ -33,6 +37,7 @@ use status::check;
 use std::cell::Cell;
 use std::rc::Rc;
 
+pub(crate) use matched::Matched;
 pub(crate) use operator::{UserFunction, user_function};
 pub(crate) use request::Request;
 pub(crate) use session::{abort, library_version, start};
@@ -63,6 +68,9 @@ struct Shared {
     /// Communicators that were made without their parent's other ranks.
     loners: family::Loners,
     works: work::Pool,
+    /// Buffered sends under way.
+    kept: buffered::Kept,
+    scratch: many::Scratch,
 }
 
 impl Mpi {

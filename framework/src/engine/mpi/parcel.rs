@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 
 /// A message that is taken from the queue and not received yet.
 pub(super) struct Arrived {
-    message: ffi::MPI_Message,
+    pub message: ffi::MPI_Message,
     pub envelope: Envelope,
 }
 
@@ -30,7 +30,7 @@ impl Mpi {
     }
 
     /// Blocks until a message matches.
-    fn take(&self, pattern: Pattern) -> Outcome<Arrived> {
+    pub(super) fn take(&self, pattern: Pattern) -> Outcome<Arrived> {
         for _ in 0..TIGHT {
             if let Some(arrived) = self.take_next(pattern)? {
                 return Ok(arrived);

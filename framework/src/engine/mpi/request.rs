@@ -18,6 +18,31 @@ pub(crate) struct Request {
     /// What MPI is asked about next; a collective may have more behind it.
     pub(super) raw: ffi::MPI_Request,
     pub(super) role: Role,
+    pub(super) turn: Turn,
+}
+
+/// Whether the operation comes once or is a plan, and whether that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Once,
+    Idle,
+    Running,
+}
+
+impl Request {
+    /// One that is started once.
+    #[inline]
+    pub(super) fn once(raw: ffi::MPI_Request, role: Role) -> Request {
+        Request { raw, role, turn: Turn::Once }
+    }
+
+    /// MPI has said that the operation is over: a plan's next turn may come.
+    #[inline]
+    pub(super) fn over(&mut self) {
+        if self.turn == Turn::Running {
+            self.turn = Turn::Idle;
+        }
+    }
 }
 
 /// What the operation is, for its envelope and for diagnoses.
@@ -84,17 +109,23 @@ impl Mpi {
 
     /// One MPI_Test. After `Some` or an error the buffer is the caller's again.
     #[inline]
-    fn poll(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+    pub(super) fn poll(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
         let (mut status, mut flag) = (blank(), 0);
         // SAFETY: the request was made by MPI_Isend or MPI_Irecv and is not complete.
         let code = unsafe { ffi::MPI_Test(&mut request.raw, &mut flag, &mut status) };
         if code != SUCCESS {
             return Err(self.failed(request, "MPI_Test", code, &status));
         }
+        if flag == 0 { Ok(None) } else { self.after(request, &status) }
+    }
+
+    /// What it means that the call of MPI is complete.
+    #[inline]
+    pub(super) fn after(&self, request: &mut Request, status: &ffi::MPI_Status) -> Outcome<Option<Envelope>> {
+        request.over();
         match &mut request.role {
-            _ if flag == 0 => Ok(None),
-            Role::Collective(work) => self.advance(&mut request.raw, work, &status),
-            _ => self.completed(request, &status).map(Some),
+            Role::Collective(work) => self.advance(&mut request.raw, work, status),
+            _ => self.completed(request, status).map(Some),
         }
     }
 
@@ -144,6 +175,8 @@ impl Mpi {
             }
             _ => failure(call, code),
         };
+        // A plan whose turn failed is idle.
+        request.over();
         if request.raw != self.constants().request_null && !self.cancel(request) {
             // The library still holds the buffer and our caller is about to take it back.
             let error = crate::Error::new(crate::ErrorKind::Engine, format!("{fault:?}")).on_rank(self.rank);
@@ -157,7 +190,7 @@ impl Mpi {
     pub fn cancel(&self, request: &mut Request) -> bool {
         match &mut request.role {
             Role::Collective(work) => self.take_back(request.raw, work),
-            _ if request.raw == self.constants().request_null => true,
+            _ if request.raw == self.constants().request_null || request.turn == Turn::Idle => true,
             Role::Receive { .. } => self.withdraw(request).is_ok(),
             Role::Send(_) => self.outlast(request),
         }
@@ -170,9 +203,10 @@ impl Mpi {
         check("MPI_Cancel", unsafe { ffi::MPI_Cancel(&mut request.raw) })?;
         // SAFETY: as above; waiting for a receive that is being cancelled is local.
         let code = unsafe { ffi::MPI_Wait(&mut request.raw, &mut status) };
-        if code != SUCCESS && request.raw != self.constants().request_null {
+        if code != SUCCESS && request.raw != self.constants().request_null && request.turn == Turn::Once {
             return Err(failure("MPI_Wait", code));
         }
+        request.over();
         status.MPI_ERROR = code;
         Ok(status)
     }
@@ -183,6 +217,24 @@ impl Mpi {
         Envelope { source: self.rank, tag: 0, kind: 0, bytes: 0 }
     }
 
+    /// Takes a receive back; what became of it if that came too late.
+    pub(super) fn recall(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        let status = self.withdraw(request)?;
+        let mut cancelled: c_int = 0;
+        // SAFETY: the status was filled by MPI_Wait.
+        let code = unsafe { ffi::MPI_Test_cancelled(&status, &mut cancelled) };
+        check("MPI_Test_cancelled", code)?;
+        if status.MPI_ERROR != SUCCESS {
+            return Err(self.failed(request, "MPI_Wait", status.MPI_ERROR, &status));
+        }
+        if cancelled != 0 { Ok(None) } else { self.completed(request, &status).map(Some) }
+    }
+
+    /// See [`Engine::cancel_recv`](crate::engine::Engine::cancel_recv).
+    pub fn cancel_recv(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
+        self.recall(request)
+    }
+
     fn outlast(&self, request: &mut Request) -> bool {
         let start = Instant::now();
         loop {
@@ -190,6 +242,7 @@ impl Mpi {
             // SAFETY: the request is one of MPI_Isend's and not complete.
             let code = unsafe { ffi::MPI_Test(&mut request.raw, &mut flag, &mut status) };
             if request.raw == self.constants().request_null || (code == SUCCESS && flag != 0) {
+                request.over();
                 return true;
             }
             if code != SUCCESS || start.elapsed() > GRACE {

@@ -1,6 +1,7 @@
 //! Sends: blocking, nonblocking, and of a vector by value.
 //!
-//! In the checked mode all of them are synchronous: they end when the receive has begun.
+//! In the checked mode they are synchronous: they end when the receive has begun. But for buffered ones, which are in
+//! `buffered`. A ready send is a standard one, as MPI allows: some libraries punish a mistake with it by ending the job.
 
 use super::count::Extent;
 use super::request::{Request, Role};
@@ -14,8 +15,11 @@ use std::ffi::c_int;
 impl Mpi {
     #[inline]
     pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
-        let extent = Extent::of(data.len(), self.byte)?;
         let tag = tag::encode(tag, kind.code());
+        if mode == Mode::Buffered {
+            return self.send_copy(data, tag, dest);
+        }
+        let extent = Extent::of(data.len(), self.byte)?;
         let (buffer, dest) = (data.as_ptr().cast(), dest as c_int);
         if self.checked || mode == Mode::Synchronous {
             // SAFETY: `data` is valid for reads of its length, which `extent` describes, until the call returns.
@@ -45,9 +49,15 @@ impl Mpi {
         dest: usize,
         tag: i32,
     ) -> Outcome<Request> {
-        let extent = Extent::of(len, self.byte)?;
         let coded = tag::encode(tag, kind.code());
         let mut raw = self.constants().request_null;
+        let sent = Envelope { source: self.rank, tag, kind: kind.code(), bytes: len };
+        if mode == Mode::Buffered {
+            // SAFETY: the caller's promise.
+            self.send_copy(unsafe { std::slice::from_raw_parts(data, len) }, coded, dest)?;
+            return Ok(Request::once(raw, Role::Send(sent)));
+        }
+        let extent = Extent::of(len, self.byte)?;
         let (buffer, dest) = (data.cast(), dest as c_int);
         // Open MPI 4.1.4 loses the error when a short message to oneself meets a posted receive that is too small, but
         // not in the synchronous mode; the standard leaves the choice to us.
@@ -64,7 +74,6 @@ impl Mpi {
             })
         };
         check(call, code)?;
-        let sent = Envelope { source: self.rank, tag, kind: kind.code(), bytes: len };
-        Ok(Request { raw, role: Role::Send(sent) })
+        Ok(Request::once(raw, Role::Send(sent)))
     }
 }

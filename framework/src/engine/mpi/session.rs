@@ -84,6 +84,8 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
         operators: Operators::default(),
         loners: Default::default(),
         works: Default::default(),
+        kept: Default::default(),
+        scratch: Default::default(),
     });
     let engine = Mpi::new(shared.clone(), world)?;
     Ok(Session {
@@ -142,8 +144,11 @@ impl Session {
         }
     }
 
-    /// Ends MPI; nothing of it may be called afterwards. Collective over the job.
+    /// Ends MPI, once buffered sends are complete; nothing of it may be called afterwards. Collective over the job.
     pub fn finish(self) -> Result<(), Error> {
+        self.shared.kept.complete().map_err(|fault| {
+            Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
+        })?;
         // SAFETY: MPI is initialised, and the session, which only `start` makes, is consumed.
         let code = unsafe { ffi::MPI_Finalize() };
         if code == status::SUCCESS {

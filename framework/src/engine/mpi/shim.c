@@ -20,6 +20,7 @@ struct rankine_constants {
     int thread_funneled;
     int tag_ub;
     int err_truncate;
+    int err_in_status;
     int max_error_string;
     int max_processor_name;
     int max_library_version_string;
@@ -50,6 +51,7 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .thread_funneled = MPI_THREAD_FUNNELED,
         .tag_ub = MPI_TAG_UB,
         .err_truncate = MPI_ERR_TRUNCATE,
+        .err_in_status = MPI_ERR_IN_STATUS,
         .max_error_string = MPI_MAX_ERROR_STRING,
         .max_processor_name = MPI_MAX_PROCESSOR_NAME,
         .max_library_version_string = MPI_MAX_LIBRARY_VERSION_STRING,

@@ -107,7 +107,7 @@ impl Mpi {
     /// A request for what has been started.
     pub(super) fn request(&self, work: Box<Work>) -> Request {
         let raw = work.pending.first().map_or(self.constants().request_null, |first| first.raw);
-        Request { raw, role: Role::Collective(Some(ManuallyDrop::new(work))) }
+        Request::once(raw, Role::Collective(Some(ManuallyDrop::new(work))))
     }
 
     /// The call that `raw` stands for is complete: goes on to the next ones.
