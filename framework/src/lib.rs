@@ -29,6 +29,7 @@ pub mod timing;
 
 /// The crate behind [`Element`]: views of elements as bytes and back.
 pub use bytemuck;
+pub use comm::ValueSend;
 pub use comm::{
     ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
     NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,

@@ -36,8 +36,10 @@ pub struct Kind {
     name: &'static str,
 }
 
-/// Codes below this one are numbers; a record hashes its name and size into the rest.
+/// Codes below this one are numbers and the serialized value; a record hashes its name and size into the rest.
 const FIRST_RECORD: u8 = 64;
+/// The code of what serde wrote: no receive of elements takes it, and no receive of a value takes elements.
+const VALUE: u8 = 15;
 
 impl Kind {
     const fn number(scalar: Scalar, name: &'static str) -> Kind {
@@ -69,6 +71,11 @@ impl Kind {
         }
         let span = 255 - FIRST_RECORD as u64;
         Kind { code: FIRST_RECORD + ((hash >> 17) % span) as u8, scalar: Scalar::Record, name }
+    }
+
+    /// The kind of a serialized value, as one byte of it.
+    pub(crate) const fn value() -> Kind {
+        Kind { code: VALUE, scalar: Scalar::Record, name: "a serialized value" }
     }
 
     /// The number that stands for this kind in a message.
@@ -104,7 +111,8 @@ impl Kind {
             Complex::<f32>::KIND,
             Complex::<f64>::KIND,
         ];
-        NUMBERS.iter().find(|kind| kind.code == code).map_or("another struct", |kind| kind.name)
+        let known = NUMBERS.iter().copied().chain([Kind::value()]).find(|kind| kind.code == code);
+        known.map_or("another struct", |kind| kind.name)
     }
 }
 
@@ -267,6 +275,8 @@ mod tests {
         assert_ne!(of(&[f64::KIND, f64::KIND]), of(&[f64::KIND]));
         assert_eq!(Kind::name_of(u16::KIND.code()), "u16");
         assert_eq!(Kind::name_of(200), "another struct");
+        assert_eq!(Kind::name_of(Kind::value().code()), "a serialized value");
+        assert!(!(1..=14).contains(&Kind::value().code()) && Kind::value().code() < FIRST_RECORD);
     }
 
     #[test]

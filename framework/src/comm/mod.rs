@@ -3,6 +3,7 @@
 //! This folder is typed and checked: lengths, ranks and tags are looked at here, and errors get their rank and
 //! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
 
+mod backstage;
 mod cartesian;
 mod collective;
 mod create;
@@ -20,6 +21,7 @@ mod request;
 mod scope;
 mod shorthand;
 mod topology;
+mod value;
 
 pub use cartesian::Cart;
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
@@ -34,6 +36,7 @@ pub use plan::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
+pub use value::ValueSend;
 
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -68,21 +71,26 @@ pub(crate) struct Inner {
     notes: notes::Notes,
     /// For the collectives with counts.
     pub(crate) scratch: Cell<collective::Scratch>,
+    backstage: backstage::Backstage,
 }
 
 impl Comm {
     pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
-        let (rank, size) = (engine.rank(), engine.size());
         let private = engine.private();
+        Comm::of(engine, private, clock)
+    }
+
+    fn of(engine: Engine, private: Engine, clock: Rc<Clock>) -> Comm {
         Comm {
             inner: Rc::new(Inner {
+                rank: engine.rank(),
+                size: engine.size(),
                 engine,
                 private,
-                rank,
-                size,
                 clock,
                 notes: Default::default(),
                 scratch: Cell::default(),
+                backstage: Default::default(),
             }),
         }
     }

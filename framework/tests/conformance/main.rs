@@ -15,6 +15,7 @@ mod p2p;
 mod stress;
 mod topology;
 mod types;
+mod values;
 
 use rankine::{Comm, Result, testing};
 use std::process::ExitCode;
@@ -94,6 +95,9 @@ fn all() -> Vec<Case> {
         types: 1, Any [structs_travel, structs_reduce_field_by_field, two_structs_are_told_apart, every_width_reduces, arrays_of_arrays, nothing_at_all, large_structs];
         operators: 1, Any [logical, all_and_any, first_and_last, functions_said_to_commute, located_extremes, located_of_every_type];
         stress: 1, Any [random_traffic, random_collectives];
+        values: 1, Any [round_trips, sends_are_tested_until_done, hostile_bytes, random_bytes, unwritable_values_are_not_sent, collectives, folds_keep_rank_order, one_failure_is_everybodys, collectives_keep_out_of_the_way];
+        values: 2, Any [never_mixed_with_elements];
+        values: 1, Buffered [to_self];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }

@@ -1,21 +1,12 @@
 //! Random programs whose answer is known, from a seed that every rank has.
 
+use super::dice::Dice;
 use rankine::op::Sum;
 use rankine::{ANY_SOURCE, Comm, Result};
 
-/// Knuth's 64-bit linear congruential generator, with the high bits taken: the same on every rank.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % n
-    }
-}
-
 /// Random matched messages of random lengths; receives are posted before, between and after the sends.
 pub fn random_traffic(world: &Comm) -> Result<()> {
-    let mut dice = Dice(42 + world.size() as u64);
+    let mut dice = Dice::new(42 + world.size() as u64);
     for round in 0..30 {
         let messages: Vec<(usize, usize, usize, i32)> = (0..dice.below(12) + 1)
             .map(|_| {
@@ -60,7 +51,7 @@ pub fn random_traffic(world: &Comm) -> Result<()> {
 
 /// Random collectives of random lengths on random communicators.
 pub fn random_collectives(world: &Comm) -> Result<()> {
-    let mut dice = Dice(7 * world.size() as u64);
+    let mut dice = Dice::new(7 * world.size() as u64);
     let comms = [world.dup()?, world.dup()?];
     for _ in 0..200 {
         let comm = &comms[dice.below(2)];

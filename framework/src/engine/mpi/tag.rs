@@ -28,9 +28,9 @@ pub(super) const fn kind(tag: c_int) -> u8 {
     (tag & 0xff) as u8
 }
 
-/// Every code a [`Kind`](crate::Kind) can have: numbers, then records.
+/// Every code a [`Kind`](crate::Kind) can have: numbers, the serialized value, then records.
 pub(super) fn codes() -> impl Iterator<Item = u8> {
-    (1..=14).chain(64..=254)
+    (1..=15).chain(64..=254)
 }
 
 /// What a receive or probe matches, in MPI's words.
@@ -79,11 +79,15 @@ mod tests {
     fn the_codes_are_all_there() {
         struct Particle;
         let all: Vec<u8> = codes().collect();
-        for kind in
-            [i8::KIND, f64::KIND, num_complex::Complex::<f64>::KIND, Kind::record::<Particle>("Particle")]
-        {
+        for kind in [
+            i8::KIND,
+            f64::KIND,
+            num_complex::Complex::<f64>::KIND,
+            Kind::value(),
+            Kind::record::<Particle>("Particle"),
+        ] {
             assert!(all.contains(&kind.code()));
         }
-        assert_eq!(all.len(), 14 + 191);
+        assert_eq!(all.len(), 15 + 191);
     }
 }
