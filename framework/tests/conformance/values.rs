@@ -97,9 +97,9 @@ pub fn round_trips(world: &Comm) -> Result<()> {
 
 pub fn to_self(world: &Comm) -> Result<()> {
     let me = world.rank();
-    world.send_value(&vec![1u8; 70_000], me, 1)?;
+    world.send_value(&vec![1u8; 700], me, 1)?;
     world.send_value(&(1.5, 'x', true), me, 1)?;
-    assert_eq!(world.recv_value::<Vec<u8>>(me, 1)?.0.len(), 70_000);
+    assert_eq!(world.recv_value::<Vec<u8>>(me, 1)?.0.len(), 700);
     assert_eq!(world.recv_value::<(f64, char, bool)>(me, 1)?.0, (1.5, 'x', true));
     Ok(())
 }
