@@ -3,6 +3,7 @@
 //! How letters travel is in `p2p`; who matches them, in `inbox`.
 
 use super::Local;
+use super::collective::Joined;
 use super::inbox::Ticket;
 use super::letter::{Loan, Want};
 use super::p2p::BUFFERED;
@@ -19,6 +20,7 @@ enum State {
     Over(Option<Outcome<Envelope>>),
     Receive(Arc<Ticket>),
     Send(Lending),
+    Collective(Joined),
     Plan(Box<Plan>),
 }
 
@@ -45,8 +47,8 @@ enum Part {
     Receive { data: *mut u8, len: usize, kind: Kind, from: From, tag: Tagged },
 }
 
-/// What a complete send reports; nobody looks at it.
-const SENT: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
+/// What a complete send or collective reports; nobody looks at it.
+pub(super) const SENT: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
 
 /// Rounds over many requests before sends go on without their receivers, or this rank watches and sleeps.
 const ROUNDS: u32 = 16;
@@ -55,6 +57,11 @@ impl Request {
     /// One that was over at once.
     pub(super) fn over(outcome: Outcome<Envelope>) -> Request {
         Request(State::Over(Some(outcome)))
+    }
+
+    /// One on a collective that has been started.
+    pub(super) fn collective(joined: Joined) -> Request {
+        Request(State::Collective(joined))
     }
 
     /// The state of what runs.
@@ -169,6 +176,11 @@ impl Local {
             State::Over(outcome) => return outcome.take(),
             State::Receive(ticket) => ticket.ended(),
             State::Send(lending) => self.is_back(lending),
+            State::Collective(joined) => {
+                let outcome = self.peek_collective(joined)?;
+                *state = State::Over(None);
+                return Some(outcome);
+            }
             State::Plan(_) => false,
         };
         over.then(|| self.retire(state))
@@ -195,7 +207,7 @@ impl Local {
                 Ok(SENT)
             }
             State::Over(outcome) => outcome.unwrap_or(Err(Fault::Aborted)),
-            State::Plan(_) => Err(Fault::Aborted),
+            State::Collective(_) | State::Plan(_) => Err(Fault::Aborted),
         }
     }
 
@@ -208,6 +220,7 @@ impl Local {
                 self.reclaim(lending.dest, lending.bytes, lending.insists, &lending.loan)?;
             }
             State::Receive(ticket) => self.await_ticket(ticket)?,
+            State::Collective(joined) => return self.wait_collective(joined),
             _ => {}
         }
         self.retire(state)
@@ -237,6 +250,7 @@ impl Local {
             State::Send(lending) if !lending.loan.returned() => {
                 self.take_back(lending.dest, &lending.loan);
             }
+            State::Collective(joined) => self.cancel_collective(joined),
             _ => {}
         }
         let _ = self.retire(state);
@@ -312,12 +326,16 @@ fn harvest(
     }
 }
 
-/// Whether the receiver of any of the sends has copied.
+/// Whether the receiver of any of the sends has copied, or there is something to do for a collective.
 fn any_back(many: &mut dyn Many) -> bool {
     (0..many.len()).any(|index| {
         let mut back = false;
         look_at(many, index, |local, request| {
-            back = matches!(request.state(), State::Send(lending) if local.is_back(lending));
+            back = match request.state() {
+                State::Send(lending) => local.is_back(lending),
+                State::Collective(joined) => joined.stirs(),
+                _ => false,
+            };
         });
         back
     })

@@ -1,0 +1,190 @@
+//! Collectives of the Local engine: ranks show each other their parts and then work in each other's buffers.
+//!
+//! `part` is what a rank shows, `check` whether the ranks agree, `work` what there is to do, `tasks` how it is shared.
+//! A blocking call comes to it through `gathering`, a nonblocking one through `started`; `regroup` makes
+//! communicators. Point-to-point messages are in `p2p`.
+
+mod check;
+mod gathering;
+mod part;
+mod regroup;
+mod small;
+mod started;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use super::gate::Gate;
+use super::sync;
+use super::Local;
+use crate::comm::element::Kind;
+use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Reduction, Side};
+use check::Claim;
+use part::Part;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use sync::Padded;
+use work::Work;
+
+pub(super) use started::Joined;
+
+/// Where the ranks of one communicator meet.
+pub(super) struct Meeting {
+    gate: Gate,
+    /// What is brought to even and to odd meetings: see [`Gate`] for why two are enough.
+    tables: [gathering::Table; 2],
+    started: Mutex<started::Started>,
+    /// How many nonblocking collectives each rank has started; written by that rank only.
+    counts: Box<[Padded<AtomicU64>]>,
+    /// New communicators of a split, by rank; each rank takes its own.
+    seats: Mutex<Vec<Option<regroup::Seat>>>,
+}
+
+impl Meeting {
+    pub fn new(size: usize) -> Meeting {
+        Meeting {
+            gate: Gate::new(size as u32),
+            tables: [gathering::Table::new(size), gathering::Table::new(size)],
+            started: Mutex::new(started::Started::new()),
+            counts: (0..size).map(|_| Padded(AtomicU64::new(0))).collect(),
+            seats: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+impl Local {
+    /// # Safety
+    /// As [`Engine::collective`](crate::engine::Engine::collective).
+    #[inline]
+    pub unsafe fn collective(&self, call: &Collective<'_>, place: Place) -> Outcome<()> {
+        let part = Part::of(call);
+        let claim = self.claim(&part, call, place);
+        if self.size() == 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.alone(&part, claim, call.op) };
+        }
+        // SAFETY: as above.
+        unsafe { self.gather_and_work(part, claim, call.op) }
+    }
+
+    fn claim(&self, part: &Part, call: &Collective<'_>, place: Place) -> Claim {
+        Claim {
+            signature: part.signature(call.root, call.kind, call.op, place),
+            started: self.started_so_far(),
+        }
+    }
+
+    fn started_so_far(&self) -> u64 {
+        self.group.meeting.counts[self.rank].load(Ordering::Relaxed)
+    }
+
+    /// Does the work of a communicator of one rank.
+    ///
+    /// # Safety
+    /// As [`Local::collective`].
+    unsafe fn alone(&self, part: &Part, claim: Claim, op: Option<&Reduction>) -> Outcome<()> {
+        // SAFETY: the spans are there until we return.
+        if let Some(misfit) = unsafe { check::misfit(1, &|_| *part) } {
+            return Err(Fault::Mismatch(check::told(0, 1, &|_| claim, Some(misfit))));
+        }
+        let work = Work { size: 1, part: &|_| part, op };
+        // SAFETY: the caller's promise; nobody else is there.
+        unsafe {
+            let cut = work.cut();
+            (0..cut.units()).for_each(|unit| work.unit(&cut, unit));
+            work::settle(part, 0);
+        }
+        Ok(())
+    }
+
+    fn wake_members(&self) {
+        for &member in &self.group.members {
+            if member as usize != self.me {
+                self.world.wake(member as usize);
+            }
+        }
+    }
+}
+
+/// The calls from before there was [`Local::collective`].
+impl Local {
+    pub fn barrier(&self, place: Place) -> Outcome<()> {
+        let (send, recv) = (absent(std::ptr::null()), absent(std::ptr::null_mut()));
+        let call = Collective { call: Call::Barrier, root: None, kind: None, send, recv, op: None };
+        // SAFETY: there are no buffers.
+        unsafe { self.collective(&call, place) }
+    }
+
+    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
+        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
+        let send = absent(std::ptr::null());
+        let call = Collective { call: Call::Bcast, root: Some(root), kind: Some(kind), send, recv, op: None };
+        // SAFETY: `data` is borrowed mutably.
+        unsafe { self.collective(&call, place) }
+    }
+
+    pub fn reduce(
+        &self,
+        send: &[u8],
+        recv: Option<&mut [u8]>,
+        op: &Reduction,
+        root: usize,
+        place: Place,
+    ) -> Outcome<()> {
+        let recv = recv.map_or(absent(std::ptr::null_mut()), |recv| Side {
+            data: recv.as_mut_ptr(),
+            layout: Layout::One(recv.len()),
+        });
+        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
+        let (call, kind, op) = (Call::Reduce, Some(op.kind), Some(op));
+        // SAFETY: both are borrowed.
+        unsafe { self.collective(&Collective { call, root: Some(root), kind, send, recv, op }, place) }
+    }
+
+    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        let send = Side { data: std::ptr::null(), layout: Layout::InPlace };
+        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
+        let (call, kind, op) = (Call::Allreduce, Some(op.kind), Some(op));
+        // SAFETY: `data` is borrowed mutably.
+        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op }, place) }
+    }
+
+    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
+        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
+        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) };
+        let (call, kind, op) = (Call::Allreduce, Some(op.kind), Some(op));
+        // SAFETY: both are borrowed.
+        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op }, place) }
+    }
+
+    pub fn gather(
+        &self,
+        send: &[u8],
+        recv: Option<&mut [u8]>,
+        kind: Kind,
+        root: usize,
+        place: Place,
+    ) -> Outcome<()> {
+        let recv = recv.map_or(absent(std::ptr::null_mut()), |recv| Side {
+            data: recv.as_mut_ptr(),
+            layout: Layout::Each(send.len()),
+        });
+        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
+        let (call, kind) = (Call::Gather, Some(kind));
+        // SAFETY: both are borrowed, and the caller has checked that a block for every rank fits.
+        unsafe { self.collective(&Collective { call, root: Some(root), kind, send, recv, op: None }, place) }
+    }
+
+    pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
+        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) };
+        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
+        let (call, kind) = (Call::Allgather, Some(kind));
+        // SAFETY: as for `gather`.
+        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op: None }, place) }
+    }
+}
+
+fn absent<P>(data: P) -> Side<'static, P> {
+    Side { data, layout: Layout::Absent }
+}
