@@ -416,54 +416,6 @@ impl Engine {
         either!(self, e => e.some(many, block, ended))
     }
 
-    pub fn barrier(&self, place: Place) -> Outcome<()> {
-        either!(self, e => e.barrier(place))
-    }
-
-    /// `data` on `root` is copied into `data` on every other rank; all have the same length.
-    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
-        either!(self, e => e.bcast(data, kind, root, place))
-    }
-
-    /// Combines `send` of all ranks in rank order into `recv` on `root` (`None` elsewhere).
-    pub fn reduce(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        op: &Reduction,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        either!(self, e => e.reduce(send, recv, op, root, place))
-    }
-
-    /// Combines `data` of all ranks in rank order, into `data` on every rank: the same bits everywhere.
-    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        either!(self, e => e.allreduce(data, op, place))
-    }
-
-    /// As [`Engine::allreduce`], from one buffer into another.
-    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        either!(self, e => e.allreduce_into(send, recv, op, place))
-    }
-
-    /// The ranks' `send`, all of one length, one after the other in `recv` on `root` (`None` elsewhere).
-    pub fn gather(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        kind: Kind,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        either!(self, e => e.gather(send, recv, kind, root, place))
-    }
-
-    /// The ranks' `send`, all of one length, one after the other in `recv` on every rank.
-    pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
-        either!(self, e => e.allgather(send, recv, kind, place))
-    }
-
     /// Takes part in a collective and returns when this rank's part is done.
     ///
     /// # Safety

@@ -159,7 +159,7 @@ impl Comm {
         let _timed = self.inner.clock.communicating();
         // SAFETY: the part borrows its buffers, one for reads and one for writes, and its layouts stay inside them; in
         // place, the one written to is both.
-        unsafe { through_old_calls(self.engine(), &part.raw(), site.place) }
+        unsafe { self.engine().collective(&part.raw(), site.place) }
             .map_err(|fault| self.fault(site.call, site.place, fault, named::<T>()))
     }
 
@@ -354,45 +354,5 @@ unsafe impl Vectors for () {
     fn lend(&mut self) {}
     fn raw(&mut self) -> [Slice<u8>; 2] {
         [(NonNull::dangling(), 0); 2]
-    }
-}
-
-/// Until both engines take whole descriptions: the calls that they had before are still made as before.
-///
-/// # Safety
-/// As `Engine::collective`.
-unsafe fn through_old_calls(
-    engine: &engine::Engine,
-    part: &Collective<'_>,
-    place: engine::Place,
-) -> engine::Outcome<()> {
-    let size = engine.size();
-    let (send, recv) = (part.send.layout.reach(size), part.recv.layout.reach(size));
-    // SAFETY: as the caller vouches; the two are used one at a time where they are one.
-    let (read, write) = unsafe {
-        (
-            std::slice::from_raw_parts(part.send.data, send),
-            std::slice::from_raw_parts_mut(part.recv.data, recv),
-        )
-    };
-    let there = !matches!(part.recv.layout, Layout::Absent);
-    match (part.call, part.send.layout, part.kind, part.root, part.op) {
-        (Call::Barrier, ..) => engine.barrier(place),
-        (Call::Bcast, _, Some(kind), Some(root), _) => engine.bcast(write, kind, root, place),
-        (Call::Reduce, Layout::InPlace, _, Some(root), Some(op)) => {
-            let copy = write.to_vec();
-            engine.reduce(&copy, Some(write), op, root, place)
-        }
-        (Call::Reduce, _, _, Some(root), Some(op)) => {
-            engine.reduce(read, there.then_some(write), op, root, place)
-        }
-        (Call::Allreduce, Layout::InPlace, _, _, Some(op)) => engine.allreduce(write, op, place),
-        (Call::Allreduce, _, _, _, Some(op)) => engine.allreduce_into(read, write, op, place),
-        (Call::Gather, Layout::One(_), Some(kind), Some(root), _) => {
-            engine.gather(read, there.then_some(write), kind, root, place)
-        }
-        (Call::Allgather, Layout::One(_), Some(kind), ..) => engine.allgather(read, write, kind, place),
-        // SAFETY: as the caller vouches.
-        _ => unsafe { engine.collective(part, place) },
     }
 }

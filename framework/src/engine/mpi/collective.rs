@@ -5,8 +5,7 @@
 use super::count::{BLOCK, Extent, pieces};
 use super::work::{Pending, Work};
 use super::{Mpi, Request, agree, tag};
-use crate::comm::element::Kind;
-use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Reduction, Side};
+use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Side};
 use mpi::ffi;
 use std::ffi::{c_int, c_void};
 
@@ -270,93 +269,6 @@ impl Mpi {
     pub(super) fn target(&self, side: Side<'_, *mut u8>) -> *mut c_void {
         if matches!(side.layout, Layout::InPlace) { self.constants().in_place } else { write(side.data) }
     }
-}
-
-/// The calls of the waist from before it took whole descriptions.
-impl Mpi {
-    pub fn barrier(&self, place: Place) -> Outcome<()> {
-        let part = plain(Call::Barrier, None, None, ABSENT, ABSENT_MUT, None);
-        // SAFETY: no buffers.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
-        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
-        let part = plain(Call::Bcast, Some(root), Some(kind), ABSENT, recv, None);
-        // SAFETY: `data` is borrowed until the call returns.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn gather(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        kind: Kind,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        let recv = recv
-            .map_or(ABSENT_MUT, |recv| Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) });
-        let part = plain(Call::Gather, Some(root), Some(kind), one(send), recv, None);
-        // SAFETY: both are borrowed until the call returns, and `recv` has room for all.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
-        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) };
-        let part = plain(Call::Allgather, None, Some(kind), one(send), recv, None);
-        // SAFETY: as above.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn reduce(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        op: &Reduction,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        let recv =
-            recv.map_or(ABSENT_MUT, |recv| Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) });
-        let part = plain(Call::Reduce, Some(root), Some(op.kind), one(send), recv, Some(op));
-        // SAFETY: as above.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
-        let send = Side { data: std::ptr::null(), layout: Layout::InPlace };
-        let part = plain(Call::Allreduce, None, Some(op.kind), send, recv, Some(op));
-        // SAFETY: as above.
-        unsafe { self.collective(&part, place) }
-    }
-
-    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) };
-        let part = plain(Call::Allreduce, None, Some(op.kind), one(send), recv, Some(op));
-        // SAFETY: as above.
-        unsafe { self.collective(&part, place) }
-    }
-}
-
-const ABSENT: Side<'static, *const u8> = Side { data: std::ptr::null(), layout: Layout::Absent };
-const ABSENT_MUT: Side<'static, *mut u8> = Side { data: std::ptr::null_mut(), layout: Layout::Absent };
-
-fn one(data: &[u8]) -> Side<'static, *const u8> {
-    Side { data: data.as_ptr(), layout: Layout::One(data.len()) }
-}
-
-#[inline]
-fn plain<'a>(
-    call: Call,
-    root: Option<usize>,
-    kind: Option<Kind>,
-    send: Side<'a, *const u8>,
-    recv: Side<'a, *mut u8>,
-    op: Option<&'a Reduction>,
-) -> Collective<'a> {
-    Collective { call, root, kind, send, recv, op }
 }
 
 /// A part that the layouts of its call do not allow; `comm` makes none.

@@ -15,11 +15,10 @@ mod tasks;
 mod tests;
 mod work;
 
+use super::Local;
 use super::gate::Gate;
 use super::sync;
-use super::Local;
-use crate::comm::element::Kind;
-use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Reduction, Side};
+use crate::engine::{Collective, Fault, Outcome, Place, Reduction};
 use check::Claim;
 use part::Part;
 use std::sync::Mutex;
@@ -105,86 +104,4 @@ impl Local {
             }
         }
     }
-}
-
-/// The calls from before there was [`Local::collective`].
-impl Local {
-    pub fn barrier(&self, place: Place) -> Outcome<()> {
-        let (send, recv) = (absent(std::ptr::null()), absent(std::ptr::null_mut()));
-        let call = Collective { call: Call::Barrier, root: None, kind: None, send, recv, op: None };
-        // SAFETY: there are no buffers.
-        unsafe { self.collective(&call, place) }
-    }
-
-    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
-        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
-        let send = absent(std::ptr::null());
-        let call = Collective { call: Call::Bcast, root: Some(root), kind: Some(kind), send, recv, op: None };
-        // SAFETY: `data` is borrowed mutably.
-        unsafe { self.collective(&call, place) }
-    }
-
-    pub fn reduce(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        op: &Reduction,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        let recv = recv.map_or(absent(std::ptr::null_mut()), |recv| Side {
-            data: recv.as_mut_ptr(),
-            layout: Layout::One(recv.len()),
-        });
-        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
-        let (call, kind, op) = (Call::Reduce, Some(op.kind), Some(op));
-        // SAFETY: both are borrowed.
-        unsafe { self.collective(&Collective { call, root: Some(root), kind, send, recv, op }, place) }
-    }
-
-    pub fn allreduce(&self, data: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        let send = Side { data: std::ptr::null(), layout: Layout::InPlace };
-        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
-        let (call, kind, op) = (Call::Allreduce, Some(op.kind), Some(op));
-        // SAFETY: `data` is borrowed mutably.
-        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op }, place) }
-    }
-
-    pub fn allreduce_into(&self, send: &[u8], recv: &mut [u8], op: &Reduction, place: Place) -> Outcome<()> {
-        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
-        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::One(recv.len()) };
-        let (call, kind, op) = (Call::Allreduce, Some(op.kind), Some(op));
-        // SAFETY: both are borrowed.
-        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op }, place) }
-    }
-
-    pub fn gather(
-        &self,
-        send: &[u8],
-        recv: Option<&mut [u8]>,
-        kind: Kind,
-        root: usize,
-        place: Place,
-    ) -> Outcome<()> {
-        let recv = recv.map_or(absent(std::ptr::null_mut()), |recv| Side {
-            data: recv.as_mut_ptr(),
-            layout: Layout::Each(send.len()),
-        });
-        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
-        let (call, kind) = (Call::Gather, Some(kind));
-        // SAFETY: both are borrowed, and the caller has checked that a block for every rank fits.
-        unsafe { self.collective(&Collective { call, root: Some(root), kind, send, recv, op: None }, place) }
-    }
-
-    pub fn allgather(&self, send: &[u8], recv: &mut [u8], kind: Kind, place: Place) -> Outcome<()> {
-        let recv = Side { data: recv.as_mut_ptr(), layout: Layout::Each(send.len()) };
-        let send = Side { data: send.as_ptr(), layout: Layout::One(send.len()) };
-        let (call, kind) = (Call::Allgather, Some(kind));
-        // SAFETY: as for `gather`.
-        unsafe { self.collective(&Collective { call, root: None, kind, send, recv, op: None }, place) }
-    }
-}
-
-fn absent<P>(data: P) -> Side<'static, P> {
-    Side { data, layout: Layout::Absent }
 }

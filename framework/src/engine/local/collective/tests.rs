@@ -3,7 +3,7 @@
 use super::super::World;
 use super::*;
 use crate::comm::element::Element;
-use crate::engine::{Fault, Span};
+use crate::engine::{Call, Fault, Layout, Side, Span};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// Runs `f` on the ranks of a new world.
@@ -115,6 +115,13 @@ fn run(
             }
         }
     }
+}
+
+const ABSENT: Side<'static, *const u8> = Side { data: std::ptr::null(), layout: Layout::Absent };
+const ABSENT_MUT: Side<'static, *mut u8> = Side { data: std::ptr::null_mut(), layout: Layout::Absent };
+
+fn barrier(comm: &Local) -> Outcome<()> {
+    run(comm, Form::Blocking, Call::Barrier, None, (&[], Lay::Absent), (&mut [], Lay::Absent), false)
 }
 
 const LENGTHS: [usize; 7] = [0, 1, 3, 6, 7, 1000, 30_011];
@@ -451,22 +458,22 @@ fn disagreements_are_told_to_all_and_nothing_is_copied() {
 fn blocking_and_nonblocking_in_different_order() {
     ranks(3, |comm| {
         let start = || {
-            let (send, recv) = (absent(std::ptr::null()), absent(std::ptr::null_mut()));
+            let (send, recv) = (ABSENT, ABSENT_MUT);
             let part = Collective { call: Call::Barrier, root: None, kind: None, send, recv, op: None };
             // SAFETY: there are no buffers.
             unsafe { comm.start(&part, Location::caller()) }.unwrap()
         };
         let (mut request, outcome);
         if comm.rank() == 1 {
-            outcome = comm.barrier(Location::caller());
+            outcome = barrier(comm);
             request = start();
         } else {
             request = start();
-            outcome = comm.barrier(Location::caller());
+            outcome = barrier(comm);
         }
         assert!(mismatch(outcome).contains("same order"));
         comm.wait(&mut request).unwrap();
-        comm.barrier(Location::caller()).unwrap();
+        barrier(comm).unwrap();
     });
 }
 
@@ -535,7 +542,7 @@ fn taking_back_one_part_ends_it_for_all() {
                 }
             }
         }
-        comm.barrier(Location::caller()).unwrap();
+        barrier(comm).unwrap();
     });
 }
 
@@ -563,7 +570,7 @@ fn a_panic_in_an_operator_is_raised_once_and_the_others_hear_of_it() {
                         }
                     }
                 }));
-                comm.barrier(Location::caller()).unwrap();
+                barrier(comm).unwrap();
                 match end {
                     Err(_) => true,
                     Ok(Err(Fault::Aborted)) => false,
