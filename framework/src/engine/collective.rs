@@ -3,7 +3,7 @@
 //! The same description serves the blocking, the nonblocking and the persistent form on both engines. Everything
 //! typed is gone; lengths, roots and overlaps have been checked in `comm/collective`, as far as one rank can see.
 
-use super::Reduction;
+use super::{Engine, Outcome, Place, Reduction};
 use crate::comm::element::Kind;
 
 /// Which collective; the names are MPI's.
@@ -124,5 +124,17 @@ impl Layout<'_> {
             Layout::Each(len) => Span { at: rank * len, len },
             Layout::Spans(spans) => spans[rank],
         }
+    }
+}
+
+/// What the framework itself calls, in words of its own.
+impl Engine {
+    /// `data` on `root` is copied into `data` on every other rank; all have the same length.
+    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
+        let send = Side { data: std::ptr::null(), layout: Layout::Absent };
+        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
+        let (call, root, kind) = (Call::Bcast, Some(root), Some(kind));
+        // SAFETY: `data` is borrowed until the call returns.
+        unsafe { self.collective(&Collective { call, root, kind, send, recv, op: None }, place) }
     }
 }
