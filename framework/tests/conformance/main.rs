@@ -7,14 +7,20 @@
 mod collective;
 mod dice;
 mod errors;
+mod forms;
 mod groups;
+mod misuse;
+mod moving;
 mod neighborhood;
 mod nonblocking;
 mod operators;
 mod p2p;
+mod reducing;
+mod reference;
 mod stress;
 mod topology;
 mod types;
+mod under_way;
 mod values;
 
 use rankine::{Comm, Result, testing};
@@ -94,6 +100,12 @@ fn all() -> Vec<Case> {
         errors: 2, CheckedMpi [truncation_of_long_messages, sender_survives_receivers_error, collectives_that_disagree];
         types: 1, Any [structs_travel, structs_reduce_field_by_field, two_structs_are_told_apart, every_width_reduces, arrays_of_arrays, nothing_at_all, large_structs];
         operators: 1, Any [logical, all_and_any, first_and_last, functions_said_to_commute, located_extremes, located_of_every_type];
+        moving: 1, Any [bcast, gather, gatherv, scatter, scatterv, allgather, allgatherv, alltoall, alltoallv, alltoallv_in_place];
+        reducing: 1, Any [reduce, allreduce, scan, exscan, reduce_scatter, reduce_scatter_block];
+        under_way: 1, Any [many_kinds_at_once, blocking_meanwhile, hundreds_outstanding, forgotten, dropped, wildcards_see_no_collective, large, failed_scope, plans_out_of_turn];
+        misuse: 1, Any [roots, lengths, blocks];
+        misuse: 2, Any [overlaps];
+        misuse: 2, CheckedMpi [disagreements, counts_that_disagree, nonblocking_disagreements];
         stress: 1, Any [random_traffic, random_collectives];
         values: 1, Any [round_trips, sends_are_tested_until_done, hostile_bytes, random_bytes, unwritable_values_are_not_sent, collectives, folds_keep_rank_order, one_failure_is_everybodys, collectives_keep_out_of_the_way];
         values: 2, Any [never_mixed_with_elements];
