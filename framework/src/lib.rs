@@ -29,7 +29,6 @@ pub mod timing;
 
 /// The crate behind [`Element`]: views of elements as bytes and back.
 pub use bytemuck;
-pub use comm::ValueSend;
 pub use comm::{
     ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
     NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,
@@ -37,6 +36,7 @@ pub use comm::{
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
+pub use comm::{ValueSend, ViewRecv, ViewSend};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};

@@ -3,6 +3,7 @@
 //! This folder is typed and checked: lengths, ranks and tags are looked at here, and errors get their rank and
 //! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
 
+mod alltoallv_grid;
 mod backstage;
 mod cartesian;
 mod collective;
@@ -22,6 +23,7 @@ mod scope;
 mod shorthand;
 mod topology;
 mod value;
+mod view;
 
 pub use cartesian::Cart;
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
@@ -37,6 +39,7 @@ pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
 pub use value::ValueSend;
+pub use view::{ViewRecv, ViewSend};
 
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};

@@ -260,11 +260,15 @@ pub struct OwnedRecv<T: Element>(Owned<Vec<T>>);
 impl<T: Element> OwnedSend<T> {
     /// Blocks until the vector may be reused and gives it back.
     #[track_caller]
-    pub fn wait(mut self) -> Result<Vec<T>> {
+    pub fn wait(self) -> Result<Vec<T>> {
+        self.wait_at(Location::caller())
+    }
+
+    pub(crate) fn wait_at(mut self, place: Place) -> Result<Vec<T>> {
         let _timed = self.0.comm.clock.clone().communicating_owned();
         match self.0.wait() {
             Ok((data, _)) => Ok(data),
-            Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, named::<T>())),
+            Err(fault) => Err(self.0.comm().fault("wait", place, fault, named::<T>())),
         }
     }
 
@@ -282,11 +286,15 @@ impl<T: Element> OwnedSend<T> {
 impl<T: Element> OwnedRecv<T> {
     /// Blocks until the message is there; gives the vector back with as many elements as came.
     #[track_caller]
-    pub fn wait(mut self) -> Result<(Vec<T>, Status)> {
+    pub fn wait(self) -> Result<(Vec<T>, Status)> {
+        self.wait_at(Location::caller())
+    }
+
+    pub(crate) fn wait_at(mut self, place: Place) -> Result<(Vec<T>, Status)> {
         let _timed = self.0.comm.clock.clone().communicating_owned();
         match self.0.wait().and_then(received) {
             Ok(done) => Ok(done),
-            Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, named::<T>())),
+            Err(fault) => Err(self.0.comm().fault("wait", place, fault, named::<T>())),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::p2p::{Source, Tag};
 use super::request::{Buffer, Request};
+use super::view::Deferred;
 use super::{Comm, Element};
 use crate::engine::{self, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -99,6 +100,8 @@ impl Drop for Table<'_> {
 /// Starts nonblocking operations on buffers that outlive the scope; from [`Comm::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
     table: Table<'env>,
+    /// Operations on views that had to be packed.
+    pub(super) deferred: Deferred<'env>,
     /// Invariant in both, as std's thread scopes are: a buffer must live for the whole scope.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -149,10 +152,11 @@ impl Comm {
     ) -> Result<R> {
         let place = Location::caller();
         let table = Table { comm: self, entries: RefCell::new(Vec::new()), open: Cell::new(0) };
-        let scope = Scope { table, scope: PhantomData, env: PhantomData };
+        let scope = Scope { table, deferred: Deferred::default(), scope: PhantomData, env: PhantomData };
         match f(&scope) {
             Ok(value) => {
                 scope.table.finish(place)?;
+                scope.deferred.finish(place)?;
                 Ok(value)
             }
             Err(error) => {

@@ -5,7 +5,6 @@
 
 use super::{Byte, NAMED};
 use crate::comm::backstage::tags;
-use crate::comm::element::{Element, Kind};
 use crate::comm::{Comm, Status};
 use crate::engine::Place;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +36,7 @@ impl Comm {
         let (call, place) = ("bcast_value", Location::caller());
         self.check_values_root(call, root, place)?;
         if self.rank() != root {
-            return self.bcast_encoded::<T>(call, None, root, place);
+            return self.bcast_decoded(call, root, place);
         }
         let value = value.ok_or_else(|| self.rootless(call, root, place));
         let encoded = value.as_ref().map_err(Error::clone).and_then(|value| self.encode(call, value, place));
@@ -93,7 +92,8 @@ impl Comm {
         if let Some(rank) = lengths.iter().position(|&length| length == FAILED) {
             return Err(encoded.err().unwrap_or_else(|| self.elsewhere(call, rank, place)));
         }
-        let all = self.allgather_bytes(call, encoded?, &lengths, place)?;
+        let mut all = self.room_values(call, lengths.iter().sum(), place)?;
+        self.allgatherv_into(&encoded?, &mut all, &lengths)?;
         let (mut rest, mut own) = (&all[..], Some(value));
         let decoded = lengths.iter().enumerate().map(|(source, &len)| {
             let (bytes, after) = rest.split_at(len);
@@ -220,7 +220,7 @@ impl Comm {
                 self.bcast_bytes(call, Some(self.encode(call, &answer, place)), 0, place)?;
                 Ok(answer)
             }
-            None => self.bcast_encoded(call, None, 0, place),
+            None => self.bcast_decoded(call, 0, place),
         }
     }
 
@@ -263,19 +263,15 @@ impl Comm {
         outcome
     }
 
-    /// What `root` gives to [`Comm::bcast_bytes`], on a rank that gives nothing.
-    fn bcast_encoded<T: DeserializeOwned>(
-        &self,
-        call: &str,
-        encoded: Option<Result<Vec<Byte>>>,
-        root: usize,
-        place: Place,
-    ) -> Result<T> {
-        let bytes = self.bcast_bytes(call, encoded, root, place)?;
+    /// [`Comm::bcast_bytes`] on a rank that brings none.
+    #[track_caller]
+    fn bcast_decoded<T: DeserializeOwned>(&self, call: &str, root: usize, place: Place) -> Result<T> {
+        let bytes = self.bcast_bytes(call, None, root, place)?;
         self.decode(call, &bytes, Status { source: root, tag: tags::VALUES, len: bytes.len() }, place)
     }
 
     /// The length, then the bytes. The root brings `Some`; its failure is a failure everywhere.
+    #[track_caller]
     fn bcast_bytes(
         &self,
         call: &str,
@@ -283,48 +279,21 @@ impl Comm {
         root: usize,
         place: Place,
     ) -> Result<Vec<Byte>> {
-        let _timed = self.inner.clock.communicating();
-        let fault = |fault| self.fault(call, place, fault, NAMED);
         let mut length = [match &encoded {
             Some(Ok(bytes)) => bytes.len(),
             Some(Err(_)) => FAILED,
             None => 0,
         }];
-        let bytes = bytemuck::cast_slice_mut(&mut length);
-        self.engine().bcast(bytes, usize::KIND, root, place).map_err(fault)?;
+        self.bcast(&mut length, root)?;
         let mut bytes = match encoded {
             Some(encoded) => encoded?,
             None if length == [FAILED] => return Err(self.elsewhere(call, root, place)),
             None => self.room_values(call, length[0], place)?,
         };
         if !bytes.is_empty() {
-            let data = bytemuck::cast_slice_mut(&mut bytes);
-            self.engine().bcast(data, Kind::value(), root, place).map_err(fault)?;
+            self.bcast(&mut bytes, root)?;
         }
         Ok(bytes)
-    }
-
-    /// The ranks' bytes, one after the other, on every rank.
-    fn allgather_bytes(
-        &self,
-        call: &str,
-        mine: Vec<Byte>,
-        lengths: &[usize],
-        place: Place,
-    ) -> Result<Vec<Byte>> {
-        let mut all = self.room_values(call, lengths.iter().sum(), place)?;
-        if self.rank() == 0 {
-            let mut at = mine.len();
-            all[..at].copy_from_slice(&mine);
-            for (source, &length) in lengths.iter().enumerate().skip(1) {
-                self.backstage().recv(&mut all[at..at + length], source, tags::VALUES)?;
-                at += length;
-            }
-        } else {
-            self.post_values(call, mine, 0, place)?;
-        }
-        self.bcast(&mut all, 0)?;
-        Ok(all)
     }
 
     fn room_values(&self, call: &str, len: usize, place: Place) -> Result<Vec<Byte>> {
