@@ -44,7 +44,7 @@ impl Grid {
     }
 
     /// The ranks of a column, from the top.
-    fn down(&self, column: usize) -> impl Iterator<Item = usize> + use<> {
+    fn down(&self, column: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         (column..self.ranks).step_by(self.width)
     }
 
