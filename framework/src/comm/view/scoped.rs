@@ -57,12 +57,17 @@ enum RecvWay<'scope, 'env, T: Element, D: Dimension> {
 struct PackedRecv<'env, T: Element, D> {
     comm: &'env Comm,
     /// `None` once complete.
-    under_way: RefCell<Option<(OwnedRecv<T>, ArrayViewMut<'env, T, D>)>>,
+    under_way: RefCell<Option<UnderWay<'env, T, D>>>,
+}
+
+struct UnderWay<'env, T: Element, D> {
+    recv: OwnedRecv<T>,
+    view: ArrayViewMut<'env, T, D>,
 }
 
 impl<'env, T: Element, D: Dimension> PackedRecv<'env, T, D> {
     fn complete(&self, place: Place) -> Result<Option<(ArrayViewMut<'env, T, D>, Status)>> {
-        let Some((recv, mut view)) = self.under_way.take() else { return Ok(None) };
+        let Some(UnderWay { recv, mut view }) = self.under_way.take() else { return Ok(None) };
         let (packed, status) = recv.wait_at(place)?;
         let filled = self.comm.fills("wait", view.len(), status, place);
         if filled.is_ok() {
@@ -232,7 +237,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         packed.clear();
         packed.reserve(view.len());
         let recv = comm.irecv_owned(packed, source, tag)?;
-        let packed = Rc::new(PackedRecv { comm, under_way: RefCell::new(Some((recv, view))) });
+        let packed = Rc::new(PackedRecv { comm, under_way: RefCell::new(Some(UnderWay { recv, view })) });
         self.deferred.all.borrow_mut().push(packed.clone());
         Ok(ViewRecv { comm, way: RecvWay::Packed(packed) })
     }
