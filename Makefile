@@ -3,7 +3,7 @@
 #   make run      the main job: heat through a brain scan, under mpirun if there is one   [RANKS=2 THREADS=1 STEPS=300]
 #   make test     everything that must hold; what CI runs
 #   make build    the command `rankine`, in target/release, for this machine's processor
-#   make bench    messaging and heat3d against C and the machine's limits
+#   make bench    messaging and heat3d against C and the machine's limits          [FLAGS="--out folder"]
 #   make deps     only install what building needs
 
 RANKS ?= 2
@@ -40,8 +40,8 @@ run: build
 test:
 	@sh tools/test.sh
 
-bench: deps
-	@RUSTFLAGS="$(NATIVE) $(RUSTFLAGS)" sh tools/bench.sh
+bench: build
+	@RUSTFLAGS="$(NATIVE) $(RUSTFLAGS)" sh tools/bench.sh $(FLAGS)
 
 clean:
 	$(CARGO) clean

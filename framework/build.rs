@@ -10,12 +10,6 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     #[cfg(feature = "mpi")]
     mpi();
-    #[cfg(feature = "twin")]
-    compile(
-        &std::env::var("MPICC").unwrap_or_else(|_| "mpicc".to_string()),
-        "benches/twin.c",
-        "rankine_twin",
-    );
 }
 
 #[cfg(feature = "mpi")]

@@ -5,7 +5,7 @@
 set -eu
 
 build="openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libclang-dev pkg-config"
-test="hdf5-tools slurmctld slurmd slurm-client munge iproute2"
+test="mpich libmpich-dev hdf5-tools slurmctld slurmd slurm-client munge iproute2"
 
 wanted=$build
 [ "${1:-build}" = test ] && wanted="$build $test"

@@ -23,7 +23,7 @@ cargo fmt --all --check
 
 step lints
 $cargo clippy --quiet --workspace --all-targets -- -D warnings
-$cargo clippy --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests,rankine/twin --all-targets -- -D warnings
+$cargo clippy --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" $cargo doc --quiet --workspace --no-deps
 
 step the suite on the Local engine, with every feature
@@ -32,15 +32,30 @@ $cargo test --quiet $all
 step no system package: the workspace by cargo alone
 $cargo test --quiet -p rankine-jobs --test cli
 
-step the same suite under mpirun
-conformance=$($cargo test --quiet $all -p rankine --test conformance --no-run --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p' | tail -n 1)
-[ -x "$conformance" ] || { echo "test: no conformance binary" >&2; exit 1; }
-for ranks in 1 2 3 4 7; do
-    for checked in 0 1; do
-        RANKINE_CHECKED=$checked timeout 300 $RANKINE_MPIRUN -n $ranks "$conformance"
+# Builds the conformance suite with the given words for cargo, and runs it under the given launcher.
+conform() {
+    launcher=$1
+    shift
+    conformance=$($cargo test --quiet "$@" -p rankine --test conformance --no-run --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p' | tail -n 1)
+    [ -x "$conformance" ] || { echo "test: no conformance binary" >&2; exit 1; }
+    for ranks in 1 2 3 4 7; do
+        for checked in 0 1; do
+            # shellcheck disable=SC2086 # a command and its flags
+            RANKINE_CHECKED=$checked timeout 300 $launcher -n $ranks "$conformance"
+        done
     done
-done
+}
+
+step the same suite under mpirun of Open MPI
+# shellcheck disable=SC2086 # several words
+conform "$RANKINE_MPIRUN" $all
+
+step the same suite under mpirun of MPICH
+(
+    export MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich
+    conform mpirun.mpich --features rankine/mpi
+)
 
 step a real Slurm cluster of four nodes
 $cargo test --quiet -p rankine-slurm --features testbed-tests --test testbed

@@ -1,6 +1,6 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{doctor, info, list, run, submit};
+use crate::{bench, doctor, info, list, run, submit};
 use clap::Parser;
 use rankine::run::{Entry, JobFile, nearest, show};
 use rankine::{Error, Result};
@@ -51,6 +51,12 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
         words: Vec<OsString>,
     },
+    /// Measure what this machine and its MPI can do
+    Bench {
+        /// What to measure
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
     /// Look for faults in the set-up: MPI, launcher, HDF5, cores, Slurm
     Doctor {
         /// As JSON
@@ -91,6 +97,7 @@ impl Command {
             Command::Info { kernel, json } => info::info(&find(&kernel)?, json),
             Command::Run { words } => run::run(words),
             Command::Submit { words } => submit::submit(words),
+            Command::Bench { what } => bench::bench(what),
             Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
         }
     }

@@ -1,6 +1,7 @@
 //! The command `rankine`: lists, explains, runs, submits and checks. Each verb is a file beside this one; kernels and
 //! runs are not its business.
 
+mod bench;
 mod cli;
 mod doctor;
 mod info;

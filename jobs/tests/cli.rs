@@ -146,6 +146,36 @@ fn doctor_looks_at_everything() {
 }
 
 #[test]
+fn bench_measures_messages_on_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let quick = "bench messaging --turns 1 --turn 0.05";
+    let table =
+        works(root, &format!("{quick} --ranks 3 --only latency,alltoallv,iallreduce --sizes 8,24 --out o"));
+    assert_eq!(table.lines().count(), 2 + 6, "{table}");
+    assert!(table.contains("alltoallv") && table.contains("Local"), "{table}");
+    let rows = json(root.join("o/messaging.json"))["measurements"].clone();
+    assert!(rows.as_array().unwrap().iter().all(|row| row["Local"].as_f64().unwrap() > 0.0), "{rows}");
+    let picture = std::fs::read(root.join("o/messaging.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 5000);
+    // Every operation there is, once.
+    let all: serde_json::Value =
+        serde_json::from_str(&works(root, &format!("{quick} --sizes 64 --json"))).unwrap();
+    assert!(all["measurements"].as_array().unwrap().len() > 20);
+    let bad = |words: &str| {
+        let mut command = rankine(root);
+        command.args(["bench", "messaging"]).args(words.split(' '));
+        command
+    };
+    refused(bad("--only latenzy"), "only", 2, &["latenzy"]);
+    refused(bad("--ranks 1"), "ranks", 2, &["2 to 1024"]);
+    refused(bad("--turns 0"), "turns", 2, &["--turns 0"]);
+    refused(bad("--turn -1"), "turn", 2, &["-1"]);
+    refused(bad("--sizes 999999999999"), "sizes", 2, &["--sizes 999999999999"]);
+    refused(bad("--turns 1 --turn 0.05 --only latency --sizes 8,16 --out /proc/x"), "out", 4, &["/proc/x"]);
+}
+
+#[test]
 fn submit_shows_the_script() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
