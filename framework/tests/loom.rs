@@ -9,8 +9,12 @@
 mod gate;
 #[path = "../src/engine/local/parker.rs"]
 mod parker;
+#[path = "../src/engine/local/collective/posts.rs"]
+mod posts;
 #[path = "../src/engine/local/ring.rs"]
 mod ring;
+#[path = "../src/engine/local/collective/tasks.rs"]
+mod tasks;
 
 mod sync {
     pub use loom::{
@@ -40,8 +44,10 @@ mod sync {
 use gate::Gate;
 use loom::sync::Arc;
 use parker::Parker;
+use posts::{End, Posts};
 use ring::Ring;
 use sync::{AtomicU32, Ordering, UnsafeCell};
+use tasks::Tasks;
 
 /// Explores with at most so many preemptions; loom's authors found two or three to catch nearly everything.
 fn explore(preemptions: usize, program: impl Fn() + Sync + Send + 'static) {
@@ -148,5 +154,98 @@ fn leaving_or_meeting_but_not_both() {
         let other_left = other.join().unwrap();
         let met = gate.epoch() == epoch + 1;
         assert_eq!(met, !left || !other_left);
+    });
+}
+
+/// Two ranks show each other a number, three calls in a row; what one reads the other does not write.
+#[test]
+fn what_ranks_show_is_seen_whole() {
+    explore(3, || {
+        let posts = Arc::new(Posts::new(2, || 0));
+        let rank = |posts: Arc<Posts<u64>>, me: usize| {
+            for number in 1..=3 {
+                // SAFETY: in order, and each is seen to be shown by both before the next.
+                unsafe { posts.show(me, number, |at| *at = 10 * number + me as u64) };
+                while !posts.shown(1 - me, number) {
+                    loom::thread::yield_now();
+                }
+                // SAFETY: seen to be shown.
+                let theirs = unsafe { posts.value(1 - me, number, |at| *at) };
+                assert_eq!(theirs, 10 * number + 1 - me as u64);
+            }
+        };
+        let there = posts.clone();
+        let other = loom::thread::spawn(move || rank(there, 1));
+        rank(posts, 0);
+        other.join().unwrap();
+    });
+}
+
+/// A rank that withdraws what it has shown either is not found, or waits until the other has finished with its
+/// buffer, which it then writes again.
+#[test]
+fn who_withdraws_is_not_found_or_waits() {
+    explore(3, || {
+        let shared = Arc::new((Posts::new(2, || ()), UnsafeCell::new(7)));
+        let there = shared.clone();
+        let other = loom::thread::spawn(move || {
+            let (posts, buffer) = &*there;
+            // SAFETY: the first call.
+            unsafe { posts.show(1, 1, |()| ()) };
+            if posts.shown(0, 1) {
+                // What the model checks: nobody writes it now.
+                buffer.with(|at| assert_eq!(unsafe { *at }, 7));
+                posts.end(1, 1, true);
+                // The one that withdrew made no part of our answer, and we know.
+                while posts.ended(0, 1) == End::NotYet {
+                    loom::thread::yield_now();
+                }
+                assert_eq!(posts.ended(0, 1), End::Withdrawn);
+            } else {
+                posts.withdraw(1, 1, |_| {
+                    while posts.ended(0, 1) == End::NotYet {
+                        loom::thread::yield_now();
+                    }
+                });
+            }
+        });
+        let (posts, buffer) = &*shared;
+        // SAFETY: the first call.
+        unsafe { posts.show(0, 1, |()| ()) };
+        posts.withdraw(0, 1, |other| {
+            while posts.ended(other, 1) == End::NotYet {
+                loom::thread::yield_now();
+            }
+        });
+        buffer.with_mut(|at| unsafe { *at = 8 });
+        other.join().unwrap();
+    });
+}
+
+/// Two threads share three units; each is done once, and all is seen when it is over.
+#[test]
+fn every_task_is_done_once() {
+    explore(3, || {
+        let cell = || UnsafeCell::new(0);
+        let shared = Arc::new((Tasks::new(), [cell(), cell(), cell()]));
+        shared.0.lay_out(3, 2);
+        let help = |shared: &(Tasks, [UnsafeCell<u32>; 3])| {
+            while let Some(units) = shared.0.claim() {
+                for unit in units.clone() {
+                    shared.1[unit as usize].with_mut(|at| unsafe { *at += 1 });
+                }
+                shared.0.report(units);
+            }
+            while !shared.0.over() {
+                loom::thread::yield_now();
+            }
+            for cell in &shared.1 {
+                cell.with(|at| assert_eq!(unsafe { *at }, 1));
+            }
+        };
+        let there = shared.clone();
+        let other = loom::thread::spawn(move || help(&there));
+        help(&shared);
+        other.join().unwrap();
     });
 }

@@ -3,7 +3,6 @@
 //! Nobody waits and no message is sent. Ranks that make several of the same members under the same tag come to them
 //! in the same order, so a rank's next one is the first that it has not been to.
 
-use super::collective::Meeting;
 use super::{Group, Local};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +32,7 @@ impl Local {
         let same = forming.entry(key).or_default();
         let next = same.iter().position(|unfinished| !unfinished.came[rank]).unwrap_or_else(|| {
             let world: Box<[u32]> = members.iter().map(|&member| self.group.members[member]).collect();
-            let meeting = Meeting::new(world.len());
+            let meeting = self.world.meeting(world.len());
             let group = Arc::new(Group { context: self.world.new_context(), members: world, meeting });
             same.push(Unfinished { group, came: vec![false; members.len()].into() });
             same.len() - 1

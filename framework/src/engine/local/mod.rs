@@ -41,6 +41,8 @@ pub(crate) struct World {
     /// Letters a ring holds.
     ring_slots: usize,
     checked: bool,
+    /// Every rank has a core.
+    spread: bool,
     patience: Patience,
     aborted: AtomicBool,
     contexts: AtomicU32,
@@ -82,11 +84,9 @@ impl World {
         asymmetric::prepare_fences();
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         // With a core for each, whoever waits may as well watch; with fewer, it stands in the other's way.
-        let patience = if size * threads <= cores {
-            Patience { spins: 20_000, yields: 200 }
-        } else {
-            Patience { spins: 40, yields: 20 }
-        };
+        let spread = size * threads <= cores;
+        let patience =
+            if spread { Patience { spins: 20_000, yields: 200 } } else { Patience { spins: 40, yields: 20 } };
         let members: Box<[u32]> = (0..size as u32).collect();
         Arc::new(World {
             size,
@@ -98,7 +98,8 @@ impl World {
             aborted: AtomicBool::new(false),
             contexts: AtomicU32::new(2),
             forming: Default::default(),
-            everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size), members }),
+            spread,
+            everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size, spread), members }),
         })
     }
 
@@ -141,6 +142,11 @@ impl World {
             self.inboxes[dest].lock().add_link(link.clone());
             link
         })
+    }
+
+    /// Where `size` ranks of this world can meet.
+    fn meeting(&self, size: usize) -> Meeting {
+        Meeting::new(size, self.spread)
     }
 
     /// The first of two contexts: the author's and the framework's own.

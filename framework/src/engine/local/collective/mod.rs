@@ -1,12 +1,14 @@
 //! Collectives of the Local engine: ranks show each other their parts and then work in each other's buffers.
 //!
 //! `part` is what a rank shows, `check` whether the ranks agree, `work` what there is to do, `tasks` how it is shared.
-//! A blocking call comes to it through `gathering`, a nonblocking one through `started`; `regroup` makes
+//! A blocking call comes to it through `direct` or `gathering`, a nonblocking one through `started`; `regroup` makes
 //! communicators. Point-to-point messages are in `p2p`.
 
 mod check;
+mod direct;
 mod gathering;
 mod part;
+mod posts;
 mod regroup;
 mod small;
 mod started;
@@ -18,8 +20,9 @@ mod work;
 use super::Local;
 use super::gate::Gate;
 use super::sync;
-use crate::engine::{Collective, Fault, Outcome, Place, Reduction};
+use crate::engine::{Call, Collective, Fault, Outcome, Place, Reduction};
 use check::Claim;
+use direct::Direct;
 use part::Part;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +33,8 @@ pub(super) use started::Joined;
 
 /// Where the ranks of one communicator meet.
 pub(super) struct Meeting {
+    /// Where there are few ranks and a core for each.
+    direct: Option<Box<Direct>>,
     gate: Gate,
     /// What is brought to even and to odd meetings: see [`Gate`] for why two are enough.
     tables: [gathering::Table; 2],
@@ -41,8 +46,10 @@ pub(super) struct Meeting {
 }
 
 impl Meeting {
-    pub fn new(size: usize) -> Meeting {
+    /// `spread` says that every rank of the world has a core.
+    pub fn new(size: usize, spread: bool) -> Meeting {
         Meeting {
+            direct: (spread && size <= Direct::MOST).then(|| Box::new(Direct::new(size))),
             gate: Gate::new(size as u32),
             tables: [gathering::Table::new(size), gathering::Table::new(size)],
             started: Mutex::new(started::Started::new()),
@@ -58,11 +65,15 @@ impl Local {
     #[inline]
     pub unsafe fn collective(&self, call: &Collective<'_>, place: Place) -> Outcome<()> {
         let part = Part::of(call);
-        let claim = self.claim(&part, call, place);
         if self.size() == 1 {
             // SAFETY: the caller's promise.
-            return unsafe { self.alone(&part, claim, call.op) };
+            return unsafe { self.alone(&part, self.claim(&part, call, place), call.op) };
         }
+        if let Some(direct) = &self.group.meeting.direct {
+            // SAFETY: as above.
+            return unsafe { self.exchange_and_work(direct, part, call, place) };
+        }
+        let claim = self.claim(&part, call, place);
         // SAFETY: as above.
         unsafe { self.gather_and_work(part, claim, call.op) }
     }

@@ -80,6 +80,18 @@ impl Part {
         }
     }
 
+    /// That of a call with no buffers.
+    pub fn nothing() -> Part {
+        Part {
+            call: Call::Barrier,
+            root: 0,
+            send: std::ptr::null(),
+            sent: Blocks::Absent,
+            recv: std::ptr::null_mut(),
+            received: Blocks::Absent,
+        }
+    }
+
     /// The length of one block, as all ranks must give it; 0 where every block has its own.
     #[inline]
     pub fn bytes(&self) -> usize {

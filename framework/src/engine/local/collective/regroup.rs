@@ -1,12 +1,12 @@
 //! Communicators from communicators: the last to arrive at the meeting sorts the ranks.
 
 use super::gathering::Table;
-use super::part::{Blocks, Part};
+use super::part::Part;
 use super::small::SMALL;
 use super::{Claim, Meeting};
 use crate::engine::local::{Group, Local};
 use crate::engine::signature::Signature;
-use crate::engine::{Call, Outcome, Place};
+use crate::engine::{Outcome, Place};
 use std::sync::{Arc, PoisonError};
 
 /// A communicator and this rank's number in it.
@@ -38,8 +38,14 @@ impl Local {
         let mut wish = [0; 16];
         wish[..8].copy_from_slice(&color.to_le_bytes());
         wish[8..].copy_from_slice(&key.to_le_bytes());
-        let seats = &self.group.meeting.seats;
-        self.meet(nothing(), claim, &wish, |table| {
+        let Meeting { seats, direct, .. } = &self.group.meeting;
+        if let Some(direct) = direct
+            && self.size() > 1
+        {
+            // So that others who are in a call of another kind hear of it.
+            self.agree_directly(direct, claim)?;
+        }
+        self.meet(Part::nothing(), claim, &wish, |table| {
             let found = table.agree(self.size());
             if found.agreed() {
                 *seats.lock().unwrap_or_else(PoisonError::into_inner) = self.assign(table);
@@ -69,25 +75,13 @@ impl Local {
         wishes.sort_unstable();
         for part in wishes.chunk_by(|a, b| a.0 == b.0).filter(|part| part[0].0 >= 0) {
             let members: Box<[u32]> = part.iter().map(|&(_, _, rank)| self.group.members[rank]).collect();
-            let meeting = Meeting::new(members.len());
+            let meeting = self.world.meeting(members.len());
             let group = Arc::new(Group { context: self.world.new_context(), members, meeting });
             for (new, &(_, _, rank)) in part.iter().enumerate() {
                 seats[rank] = Some((group.clone(), new));
             }
         }
         seats
-    }
-}
-
-/// A part with no buffers.
-fn nothing() -> Part {
-    Part {
-        call: Call::Barrier,
-        root: 0,
-        send: std::ptr::null(),
-        sent: Blocks::Absent,
-        recv: std::ptr::null_mut(),
-        received: Blocks::Absent,
     }
 }
 

@@ -1,26 +1,33 @@
 //! Every call with every layout against naive references, on 1 to 8 ranks, blocking and nonblocking.
 
-use super::super::World;
+use super::super::{Group, World};
 use super::*;
 use crate::comm::element::Element;
 use crate::engine::{Call, Fault, Layout, Side, Span};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
 
-/// Runs `f` on the ranks of a new world.
+/// Runs `f` on the ranks of a new world, once for each way in which they can meet.
 fn ranks<R: Send>(size: usize, f: impl Fn(&Local) -> R + Sync) -> Vec<R> {
-    let world = World::new(size, 1, false);
-    std::thread::scope(|threads| {
-        let handles: Vec<_> = (0..size)
-            .map(|me| {
-                let (world, f) = (world.clone(), &f);
-                threads.spawn(move || {
-                    world.enter(me);
-                    f(&Local::world(&world, me))
+    let mut all = Vec::new();
+    for direct in [false, true] {
+        let world = World::new(size, 1, false);
+        let members = (0..size as u32).collect();
+        let group = Arc::new(Group { context: 100, members, meeting: Meeting::new(size, direct) });
+        std::thread::scope(|threads| {
+            let handles: Vec<_> = (0..size)
+                .map(|me| {
+                    let (world, group, f) = (world.clone(), group.clone(), &f);
+                    threads.spawn(move || {
+                        world.enter(me);
+                        f(&Local { context: group.context, group, ..Local::world(&world, me) })
+                    })
                 })
-            })
-            .collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-    })
+                .collect();
+            all.extend(handles.into_iter().map(|handle| handle.join().unwrap()));
+        });
+    }
+    all
 }
 
 /// x → a·x + b composed: associative, not commutative, and no two orders give the same.
@@ -578,6 +585,52 @@ fn a_panic_in_an_operator_is_raised_once_and_the_others_hear_of_it() {
                 }
             });
             assert!(ends.iter().any(|&panicked| panicked), "{ends:?}");
+        }
+    }
+}
+
+/// One rank never comes; the others are let go, and their buffers are theirs again.
+#[test]
+fn a_job_that_goes_down_lets_everybody_go() {
+    for form in [Form::Blocking, Form::Waited] {
+        for len in [1, 20_000] {
+            for size in [2, 3, 8] {
+                ranks(size, |comm| {
+                    let me = comm.rank();
+                    if me == 1 {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                        comm.world.abort();
+                        return;
+                    }
+                    let mine = all_brought(me, len);
+                    let mut all = vec![UNTOUCHED; len * size];
+                    for _ in 0..2 {
+                        let (send, recv) = ((&mine[..], Lay::One(len)), (&mut all[..], Lay::Each(len)));
+                        let outcome = if form == Form::Blocking {
+                            run(comm, form, Call::Allgather, None, send, recv, false)
+                        } else {
+                            let part = Collective {
+                                call: Call::Allgather,
+                                root: None,
+                                kind: Some(Item::KIND),
+                                send: Side { data: mine.as_ptr().cast(), layout: Layout::One(len * BYTES) },
+                                recv: Side {
+                                    data: all.as_mut_ptr().cast(),
+                                    layout: Layout::Each(len * BYTES),
+                                },
+                                op: None,
+                            };
+                            // SAFETY: cancelled before the buffers go.
+                            let mut request = unsafe { comm.start(&part, Location::caller()) }.unwrap();
+                            let outcome = comm.wait(&mut request).map(drop);
+                            assert!(comm.cancel(&mut request));
+                            outcome
+                        };
+                        assert!(matches!(outcome, Err(Fault::Aborted)), "{outcome:?}");
+                        assert!(all.iter().all(|&x| x == UNTOUCHED));
+                    }
+                });
+            }
         }
     }
 }

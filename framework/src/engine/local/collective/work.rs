@@ -20,6 +20,12 @@ const RANGE: usize = 32 << 10;
 /// Units are claimed together until they come to about so much.
 const WORTHWHILE: usize = 32 << 10;
 
+/// From this length on a block that a root sends or receives is copied by both ends.
+const SHARED: usize = 64 << 10;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// All parts of a call on which the ranks agree.
 pub(super) struct Work<'a> {
     pub size: usize,
@@ -122,6 +128,78 @@ impl Work<'_> {
             // SAFETY: as above.
             _ => unsafe { self.copy(receiver, sender, from, cut.piece) },
         }
+    }
+
+    /// Whether both ends of a block copy a part of it, in a call with a root.
+    pub fn is_shared(part: &Part) -> bool {
+        part.bytes() >= SHARED
+    }
+
+    /// Does the share of rank `me`, where every rank does one.
+    ///
+    /// # Safety
+    /// As [`Work::unit`]; the shares of different ranks do not touch.
+    pub unsafe fn share(&self, me: usize) {
+        let (size, first) = (self.size, (self.part)(0));
+        let (root, bytes) = (first.root, first.bytes());
+        let all = usize::MAX;
+        // SAFETY: the caller's promise, here and below.
+        unsafe {
+            match first.call {
+                Call::Barrier => {}
+                Call::ReduceScatter | Call::ReduceScatterBlock => self.reduce(me, 0, all),
+                Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan => {
+                    let (from, to) = self.range(me, bytes);
+                    self.reduce(0, from, to - from);
+                }
+                Call::Bcast | Call::Scatter | Call::Gather if Work::is_shared(first) => {
+                    // The root does as much as everybody else: of every block, one of as many parts as there are ranks.
+                    let cut = bytes / size / LINE * LINE;
+                    for other in (0..size).filter(|&other| other != root && (me == root || me == other)) {
+                        let (to, of) = if first.call == Call::Gather { (root, other) } else { (other, root) };
+                        match me == root {
+                            true => self.copy(to, of, 0, cut),
+                            false => self.copy(to, of, cut, all),
+                        }
+                    }
+                    if me == root && first.call != Call::Bcast {
+                        self.copy(root, root, 0, all);
+                    }
+                }
+                Call::Bcast | Call::Scatter | Call::Scatterv => self.copy(me, root, 0, all),
+                Call::Gather | Call::Gatherv => {
+                    if me == root {
+                        (0..size).for_each(|sender| self.copy(root, sender, 0, all));
+                    }
+                }
+                Call::Alltoall | Call::Alltoallv if first.sent.in_place() => {
+                    for other in (0..size).filter(|&other| other != me) {
+                        // Each of the two swaps one half.
+                        let (low, high) = (me.min(other), me.max(other));
+                        let half = (self.part)(low).received.block(high).len / 2;
+                        match me == low {
+                            true => self.copy(low, high, 0, half),
+                            false => self.copy(low, high, half, all),
+                        }
+                    }
+                }
+                Call::Allgather | Call::Allgatherv | Call::Alltoall | Call::Alltoallv => {
+                    // Not all from the same rank at the same time.
+                    (0..size).for_each(|turn| self.copy(me, (me + turn) % size, 0, all));
+                }
+            }
+        }
+    }
+
+    /// Rank `me`'s range of a reduction, in bytes; they meet at cache lines where elements do.
+    fn range(&self, me: usize, bytes: usize) -> (usize, usize) {
+        let element = self.op.map_or(1, |op| op.element_size.max(1));
+        let grain = (LINE / element).max(1) * element;
+        let bound = |rank: usize| match rank == self.size {
+            true => bytes,
+            false => bytes / grain * rank / self.size * grain,
+        };
+        (bound(me), bound(me + 1))
     }
 
     /// Copies at most `most` bytes, from byte `from` on, of the block that `receiver` gets from `sender`.
