@@ -184,8 +184,7 @@ impl Comm {
         });
         let mut came: Vec<(usize, Vec<u64>)> = Vec::new();
         let _timed = self.inner.clock.communicating();
-        let private = std::rc::Rc::new(self.engine().private());
-        let routed = Exchange::new(private).run([], sends, |engine| {
+        let routed = Exchange::new(self.inner.private.clone()).run([], sends, |engine| {
             for _ in 0..expected[self.rank()] {
                 let (letter, envelope) = engine.recv_parcel(From::Any, Tagged::Tag(ROUTE))?;
                 came.push((envelope.source, letter));

@@ -13,7 +13,9 @@ pub(crate) mod element;
 mod graph;
 mod group;
 mod neighbor;
+mod neighbor_nonblocking;
 mod neighbor_plan;
+mod neighbor_shape;
 mod notes;
 pub(crate) mod op;
 mod p2p;
@@ -66,7 +68,7 @@ pub struct Comm {
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     /// The same ranks, for messages that the framework sends on its own account.
-    pub(crate) private: Engine,
+    pub(crate) private: Rc<Engine>,
     pub(crate) rank: usize,
     pub(crate) size: usize,
     /// One a rank, shared by all its communicators.
@@ -89,7 +91,7 @@ impl Comm {
                 rank: engine.rank(),
                 size: engine.size(),
                 engine,
-                private,
+                private: Rc::new(private),
                 clock,
                 notes: Default::default(),
                 scratch: Cell::default(),

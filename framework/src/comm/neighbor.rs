@@ -1,16 +1,18 @@
 //! Collective calls between neighbours, blocking: MPI's neighbourhood collectives.
 //!
-//! Persistent ones are in `neighbor_plan`. They are sends and receives in the framework's own context, as they are
-//! inside MPI libraries, so both engines share them; a neighbour that sends another length is an error.
+//! Nonblocking ones are in `neighbor_nonblocking`, persistent ones in `neighbor_plan`. They are sends and receives in the
+//! framework's own context, as they are inside MPI libraries, so both engines share them; a neighbour that sends another
+//! length is an error.
 
 use super::Element;
+use super::collective::{Blocks, Site};
+use super::neighbor_shape::Form;
 use super::p2p::named;
 use super::topology::Topology;
-use crate::engine::exchange::{Exchange, Incoming, Outgoing, Port, incoming, outgoing, pieces, pieces_mut};
-use crate::engine::{Engine, From, Outcome, Place, Tagged};
+use crate::engine::exchange::{Exchange, Port, Shape, incoming, outgoing};
+use crate::engine::{Engine, From, Tagged};
 use crate::error::Result;
 use std::iter::repeat_n;
-use std::panic::Location;
 
 impl Topology {
     /// Sends `send` to every destination and gives back what came from each source, `None` where there is none. The
@@ -26,28 +28,27 @@ impl Topology {
     /// ```
     #[track_caller]
     pub fn neighbor_allgather<T: Element>(&self, send: &[T]) -> Result<Vec<Option<Vec<T>>>> {
-        let blocks = repeat_n(send, self.outlets.len());
-        self.exchange_unknown("neighbor_allgather", blocks, Location::caller())
+        self.unknown(Site::of("neighbor_allgather"), repeat_n(send, self.outlets.len()))
     }
 
     /// As [`Topology::neighbor_allgather`], into `recv`: a block of `send.len()` elements for every source, and every
     /// neighbour sends as many. Blocks of missing sources are untouched. Allocates nothing after the first call.
     #[track_caller]
     pub fn neighbor_allgather_into<T: Element>(&self, send: &[T], recv: &mut [T]) -> Result<()> {
-        let (call, place) = ("neighbor_allgather_into", Location::caller());
-        let len = self.check_blocks(call, recv.len(), self.inlets.len(), send.len(), place)?;
-        let into = pieces_mut(recv, repeat_n(len, self.inlets.len()));
-        self.exchange(call, into, repeat_n(send, self.outlets.len()), place)
+        self.flat(Site::of("neighbor_allgather_into"), Form::Allgather, send, recv)
     }
 
-    /// As [`Topology::neighbor_allgather`], into `recv`: one buffer for every source, of the length that this source
-    /// sends. Those of missing sources are untouched.
+    /// As [`Topology::neighbor_allgather`], into the blocks `received` of `recv`: one for every source, of the length that
+    /// this source sends. Blocks of missing sources, and what lies between blocks, are untouched.
     #[track_caller]
-    pub fn neighbor_allgatherv_into<T: Element>(&self, send: &[T], recv: &mut [&mut [T]]) -> Result<()> {
-        let (call, place) = ("neighbor_allgatherv_into", Location::caller());
-        self.check_count(call, "recv", recv.len(), self.inlets.len(), place)?;
-        let into = recv.iter_mut().map(|block| &mut **block);
-        self.exchange(call, into, repeat_n(send, self.outlets.len()), place)
+    pub fn neighbor_allgatherv_into<'a, T: Element>(
+        &self,
+        send: &[T],
+        recv: &mut [T],
+        received: impl Into<Blocks<'a>>,
+    ) -> Result<()> {
+        let form = Form::Allgatherv { received: received.into() };
+        self.flat(Site::of("neighbor_allgatherv_into"), form, send, recv)
     }
 
     /// Sends each destination its block of `send`, of any length, and gives back what came from each source, `None`
@@ -67,9 +68,9 @@ impl Topology {
     /// Not one block for every destination.
     #[track_caller]
     pub fn neighbor_alltoall<T: Element, B: AsRef<[T]>>(&self, send: &[B]) -> Result<Vec<Option<Vec<T>>>> {
-        let (call, place) = ("neighbor_alltoall", Location::caller());
-        self.check_count(call, "send", send.len(), self.outlets.len(), place)?;
-        self.exchange_unknown(call, send.iter().map(AsRef::as_ref), place)
+        let site = Site::of("neighbor_alltoall");
+        self.check_blocks(site, "send", send.len(), self.outlets.len())?;
+        self.unknown(site, send.iter().map(AsRef::as_ref))
     }
 
     /// As [`Topology::neighbor_alltoall`], from equal blocks in `send`, one for every destination, into equal blocks in
@@ -77,39 +78,63 @@ impl Topology {
     /// nothing after the first call.
     #[track_caller]
     pub fn neighbor_alltoall_into<T: Element>(&self, send: &[T], recv: &mut [T]) -> Result<()> {
-        let (call, place) = ("neighbor_alltoall_into", Location::caller());
-        let len = self.check_equal(call, send.len(), recv.len(), place)?;
-        let into = pieces_mut(recv, repeat_n(len, self.inlets.len()));
-        self.exchange(call, into, pieces(send, repeat_n(len, self.outlets.len())), place)
+        self.flat(Site::of("neighbor_alltoall_into"), Form::Alltoall, send, recv)
     }
 
-    /// As [`Topology::neighbor_alltoall`], into `recv`: one buffer for every source, of the length that this source
-    /// sends. Those of missing sources are untouched.
-    ///
-    /// The slices may lie anywhere, so they are MPI's counts and displacements, too.
+    /// As [`Topology::neighbor_alltoall`], from the blocks `sent` of `send` into the blocks `received` of `recv`, each as
+    /// long as what this source sends. Blocks of missing sources, and what lies between blocks, are untouched.
     #[track_caller]
-    pub fn neighbor_alltoallv_into<T: Element>(&self, send: &[&[T]], recv: &mut [&mut [T]]) -> Result<()> {
-        let (call, place) = ("neighbor_alltoallv_into", Location::caller());
-        self.check_count(call, "send", send.len(), self.outlets.len(), place)?;
-        self.check_count(call, "recv", recv.len(), self.inlets.len(), place)?;
-        self.exchange(call, recv.iter_mut().map(|block| &mut **block), send.iter().copied(), place)
-    }
-
-    fn exchange<'a, T: Element>(
-        &'a self,
-        call: &str,
-        recv: impl IntoIterator<Item = &'a mut [T]>,
-        send: impl IntoIterator<Item = &'a [T]>,
-        place: Place,
+    pub fn neighbor_alltoallv_into<'a, 'b, T: Element>(
+        &self,
+        send: &[T],
+        sent: impl Into<Blocks<'a>>,
+        recv: &mut [T],
+        received: impl Into<Blocks<'b>>,
     ) -> Result<()> {
-        self.run::<T>(call, incoming(&self.inlets, recv), outgoing(&self.outlets, send), |_| Ok(()), place)
+        let form = Form::Alltoallv { sent: sent.into(), received: received.into() };
+        self.flat(Site::of("neighbor_alltoallv_into"), form, send, recv)
     }
 
-    fn exchange_unknown<'a, T: Element>(
+    /// As [`Topology::neighbor_alltoall`], from and into slices that lie anywhere: one for every destination, and one for
+    /// every source, as long as what this source sends. Those of missing sources are untouched.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let ring = world.cart(&[world.size()], &[true])?.expect("all ranks are in the ring");
+    ///     // A row with a halo: its ends go to the neighbours' halos, straight from and into their places.
+    ///     let mut row = [0, 10, 11, 12, 0];
+    ///     let (low, rest) = row.split_at_mut(1);
+    ///     let (inside, high) = rest.split_at_mut(3);
+    ///     ring.neighbor_alltoallw_into(&[&inside[..1], &inside[2..]], &mut [low, high])?;
+    ///     assert_eq!(row, [12, 10, 11, 12, 10]);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn neighbor_alltoallw_into<T: Element>(&self, send: &[&[T]], recv: &mut [&mut [T]]) -> Result<()> {
+        let site = Site::of("neighbor_alltoallw_into");
+        self.check_blocks(site, "send", send.len(), self.outlets.len())?;
+        self.check_blocks(site, "recv", recv.len(), self.inlets.len())?;
+        let into = incoming(&self.inlets, recv.iter_mut().map(|block| &mut **block));
+        let from = outgoing(&self.outlets, send.iter().copied());
+        self.spare(|exchange, _| {
+            let outcome = exchange.run(into, from, |_| Ok(()));
+            outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
+        })
+    }
+
+    fn flat<T: Element>(&self, site: Site, form: Form<'_>, send: &[T], recv: &mut [T]) -> Result<()> {
+        self.spare(|exchange, shape| {
+            self.shape(site, form, shape, send.len(), recv.len())?;
+            let outcome = exchange.run_shape(self.ports(), shape, send, recv);
+            outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
+        })
+    }
+
+    fn unknown<'a, T: Element>(
         &'a self,
-        call: &str,
+        site: Site,
         send: impl IntoIterator<Item = &'a [T]>,
-        place: Place,
     ) -> Result<Vec<Option<Vec<T>>>> {
         let mut came = Vec::with_capacity(self.inlets.len());
         let receive = |engine: &Engine| {
@@ -124,63 +149,21 @@ impl Topology {
             }
             first
         };
-        self.run::<T>(call, [], outgoing(&self.outlets, send), receive, place)?;
+        self.spare(|exchange, _| {
+            let outcome = exchange.run([], outgoing(&self.outlets, send), receive);
+            outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
+        })?;
         Ok(came)
     }
 
-    fn run<'a, T: Element>(
-        &'a self,
-        call: &str,
-        recvs: impl IntoIterator<Item = Incoming<'a>>,
-        sends: impl IntoIterator<Item = Outgoing<'a>>,
-        meanwhile: impl FnOnce(&Engine) -> Outcome<()>,
-        place: Place,
-    ) -> Result<()> {
+    /// Lends `f` what blocking calls would otherwise allocate each time.
+    fn spare<R>(&self, f: impl FnOnce(&mut Exchange, &mut Shape) -> R) -> R {
         let _timed = self.comm.inner.clock.communicating();
-        let mut exchange = self.spare.take().unwrap_or_else(|| Exchange::new(self.engine.clone()));
-        let outcome = exchange.run(recvs, sends, meanwhile);
-        self.spare.set(Some(exchange));
-        outcome.map_err(|fault| self.comm.fault(call, place, fault, named::<T>()))
-    }
-
-    /// The length of equal blocks on both sides.
-    pub(super) fn check_equal(&self, call: &str, send: usize, recv: usize, place: Place) -> Result<usize> {
-        let (sides, sources) = (self.outlets.len(), self.inlets.len());
-        let len = match (sides, sources) {
-            (0, 0) => 0,
-            (0, _) => recv / sources,
-            _ => send / sides,
-        };
-        if send != len * sides {
-            let what = format!("send has {send} elements for {sides} destinations");
-            return Err(self.comm.usage(call, place, what, "give a block of the same length for each"));
-        }
-        self.check_blocks(call, recv, sources, len, place)
-    }
-
-    /// Whether `recv` has a block of `len` elements for each of so many sources.
-    pub(super) fn check_blocks(
-        &self,
-        call: &str,
-        recv: usize,
-        sources: usize,
-        len: usize,
-        place: Place,
-    ) -> Result<usize> {
-        if len.checked_mul(sources) == Some(recv) {
-            return Ok(len);
-        }
-        let what = format!("recv has {recv} elements for {sources} sources");
-        let help = format!("give recv {len} elements for each");
-        Err(self.comm.usage(call, place, what, &help))
-    }
-
-    fn check_count(&self, call: &str, what: &str, given: usize, need: usize, place: Place) -> Result<()> {
-        if given == need {
-            return Ok(());
-        }
-        let (what, help) =
-            (format!("{what} has {given} blocks"), format!("give {need}, one for each neighbour"));
-        Err(self.comm.usage(call, place, what, &help))
+        let spare = self.spare.take();
+        let (mut exchange, mut shape) =
+            spare.unwrap_or_else(|| (Exchange::new(self.engine.clone()), Shape::default()));
+        let answer = f(&mut exchange, &mut shape);
+        self.spare.set(Some((exchange, shape)));
+        answer
     }
 }

@@ -2,224 +2,203 @@
 //!
 //! The blocking calls are in `neighbor`.
 
+use super::collective::{Blocks, Site};
+use super::neighbor_shape::Form;
 use super::p2p::named;
 use super::topology::Topology;
 use super::{Comm, Element};
-use crate::engine::Place;
+use crate::engine::Fault;
 use crate::engine::exchange::{Held, Shape};
 use crate::error::{Error, Result};
-use std::iter::repeat_n;
-use std::ops::Range;
-use std::panic::Location;
 
-/// A call between neighbours that is made once and started often, on buffers that it owns.
+/// A call between neighbours that is made once and started often, on vectors that it owns: the one sent from and the one
+/// received into.
 ///
 /// All ranks of the topology start it, and in the same order as their other calls between neighbours. Drop it under way
-/// and it is taken back where the engine can, else its buffers leak: memory that an engine may still write is never freed.
+/// and it is taken back where the engine can, else its vectors leak: memory that an engine may still write is never freed.
 ///
 /// ```
 /// rankine::testing::ranks([1, 2, 3, 4], |world| {
 ///     let ring = world.cart(&[world.size()], &[true])?.expect("all ranks are in the ring");
-///     let mut plan = ring.neighbor_alltoall_plan(vec![0u32; 2], vec![0; 2])?;
+///     let mut plan = ring.plan_neighbor_alltoall(vec![0u32; 2], vec![0; 2])?;
 ///     for step in 0..3 {
-///         plan.send()?.copy_from_slice(&[10 * step, 10 * step + 1]);
+///         plan.buffers()?.0.copy_from_slice(&[10 * step, 10 * step + 1]);
 ///         plan.start()?;
 ///         // work that needs neither buffer
-///         assert_eq!(plan.wait()?, [10 * step + 1, 10 * step]);
+///         let (_, received) = plan.wait()?;
+///         assert_eq!(received, [10 * step + 1, 10 * step]);
 ///     }
 ///     Ok(())
 /// });
 /// ```
+#[must_use = "a plan does nothing until it is started"]
 pub struct NeighborPlan<T: Element> {
     comm: Comm,
     call: &'static str,
     held: Held<T>,
-    shape: Shape,
 }
 
 impl Topology {
-    /// Plans a [`neighbor_allgather_into`](Topology::neighbor_allgather_into) of `send` into `recv`. Local.
-    ///
-    /// # Errors
-    /// Lengths as there.
+    /// As [`Topology::neighbor_allgather_into`], to be started again and again on the plan's own vectors. Making it
+    /// communicates nothing.
     #[track_caller]
-    pub fn neighbor_allgather_plan<T: Element>(&self, send: Vec<T>, recv: Vec<T>) -> Result<NeighborPlan<T>> {
-        let (call, place) = ("neighbor_allgather_plan", Location::caller());
-        let len = self.check_blocks(call, recv.len(), self.inlets.len(), send.len(), place)?;
-        let ranges = repeat_n(0..len, self.outlets.len()).collect();
-        Ok(self.plan(call, (send, ranges), (recv, vec![len; self.inlets.len()])))
+    pub fn plan_neighbor_allgather<T: Element>(&self, send: Vec<T>, recv: Vec<T>) -> Result<NeighborPlan<T>> {
+        self.plan(Site::of("plan_neighbor_allgather"), Form::Allgather, send, recv)
     }
 
-    /// As [`Topology::neighbor_allgather_plan`], with blocks of these lengths in `recv`, one after the other.
-    ///
-    /// # Errors
-    /// Not one length for every source, or another sum than `recv` has elements.
+    /// As [`Topology::neighbor_allgatherv_into`], to be started again and again on the plan's own vectors.
     #[track_caller]
-    pub fn neighbor_allgatherv_plan<T: Element>(
+    pub fn plan_neighbor_allgatherv<'a, T: Element>(
         &self,
         send: Vec<T>,
         recv: Vec<T>,
-        received: &[usize],
+        received: impl Into<Blocks<'a>>,
     ) -> Result<NeighborPlan<T>> {
-        let (call, place) = ("neighbor_allgatherv_plan", Location::caller());
-        self.check_lens(call, "recv", recv.len(), received, self.inlets.len(), place)?;
-        let ranges = repeat_n(0..send.len(), self.outlets.len()).collect();
-        Ok(self.plan(call, (send, ranges), (recv, received.to_vec())))
+        let form = Form::Allgatherv { received: received.into() };
+        self.plan(Site::of("plan_neighbor_allgatherv"), form, send, recv)
     }
 
-    /// Plans a [`neighbor_alltoall_into`](Topology::neighbor_alltoall_into) of `send` into `recv`. Local.
-    ///
-    /// # Errors
-    /// Lengths as there.
+    /// As [`Topology::neighbor_alltoall_into`], to be started again and again on the plan's own vectors.
     #[track_caller]
-    pub fn neighbor_alltoall_plan<T: Element>(&self, send: Vec<T>, recv: Vec<T>) -> Result<NeighborPlan<T>> {
-        let (call, place) = ("neighbor_alltoall_plan", Location::caller());
-        let len = self.check_equal(call, send.len(), recv.len(), place)?;
-        let ranges = row(&vec![len; self.outlets.len()]);
-        Ok(self.plan(call, (send, ranges), (recv, vec![len; self.inlets.len()])))
+    pub fn plan_neighbor_alltoall<T: Element>(&self, send: Vec<T>, recv: Vec<T>) -> Result<NeighborPlan<T>> {
+        self.plan(Site::of("plan_neighbor_alltoall"), Form::Alltoall, send, recv)
     }
 
-    /// As [`Topology::neighbor_alltoall_plan`], with blocks of these lengths in `send` and `recv`, one after the other.
-    ///
-    /// # Errors
-    /// Not one length for every neighbour, or another sum than the buffer has elements.
+    /// As [`Topology::neighbor_alltoallv_into`], to be started again and again on the plan's own vectors.
     #[track_caller]
-    pub fn neighbor_alltoallv_plan<T: Element>(
+    pub fn plan_neighbor_alltoallv<'a, 'b, T: Element>(
         &self,
         send: Vec<T>,
-        sent: &[usize],
+        sent: impl Into<Blocks<'a>>,
         recv: Vec<T>,
-        received: &[usize],
+        received: impl Into<Blocks<'b>>,
     ) -> Result<NeighborPlan<T>> {
-        let (call, place) = ("neighbor_alltoallv_plan", Location::caller());
-        self.check_lens(call, "send", send.len(), sent, self.outlets.len(), place)?;
-        self.check_lens(call, "recv", recv.len(), received, self.inlets.len(), place)?;
-        Ok(self.plan(call, (send, row(sent)), (recv, received.to_vec())))
+        let form = Form::Alltoallv { sent: sent.into(), received: received.into() };
+        self.plan(Site::of("plan_neighbor_alltoallv"), form, send, recv)
     }
 
     fn plan<T: Element>(
         &self,
-        call: &'static str,
-        (send, ranges): (Vec<T>, Vec<Range<usize>>),
-        (recv, lens): (Vec<T>, Vec<usize>),
-    ) -> NeighborPlan<T> {
-        let shape = Shape { inlets: self.inlets.clone(), lens, outlets: self.outlets.clone(), ranges };
-        let comm = Comm { inner: self.comm.inner.clone() };
-        NeighborPlan { comm, call, held: Held::new(self.engine.clone(), send, recv), shape }
+        site: Site,
+        form: Form<'_>,
+        send: Vec<T>,
+        recv: Vec<T>,
+    ) -> Result<NeighborPlan<T>> {
+        let mut shape = Shape::default();
+        self.shape(site, form, &mut shape, send.len(), recv.len())?;
+        let held = Held::new(self.engine.clone(), self.ports(), shape, (send, recv));
+        Ok(NeighborPlan { comm: Comm { inner: self.comm.inner.clone() }, call: site.call, held })
     }
-
-    fn check_lens(
-        &self,
-        call: &str,
-        what: &str,
-        have: usize,
-        lens: &[usize],
-        neighbors: usize,
-        place: Place,
-    ) -> Result<()> {
-        let total = lens.iter().try_fold(0usize, |a, &b| a.checked_add(b));
-        if lens.len() == neighbors && total == Some(have) {
-            return Ok(());
-        }
-        let what = format!("{what} has {have} elements and {} blocks", lens.len());
-        let help = format!("give the lengths of {neighbors} blocks that fill it, one for each neighbour");
-        Err(self.comm.usage(call, place, what, &help))
-    }
-}
-
-/// Blocks of these lengths, one after the other.
-fn row(lens: &[usize]) -> Vec<Range<usize>> {
-    let ends = lens.iter().scan(0, |at, len| {
-        *at += len;
-        Some(*at)
-    });
-    ends.zip(lens).map(|(end, len)| end - len..end).collect()
 }
 
 impl<T: Element> NeighborPlan<T> {
-    /// Starts the exchange; until [`NeighborPlan::wait`] the buffers cannot be had. Never waits for another rank.
+    /// Starts it: every rank must. Never waits for another rank.
     ///
     /// # Errors
-    /// It has been started and not waited for.
+    /// It is under way already.
     #[track_caller]
     pub fn start(&mut self) -> Result<()> {
-        let place = Location::caller();
+        let site = Site::of(self.call);
         if self.held.is_running() {
-            return Err(self.busy("start", place));
+            return Err(self.busy(site));
         }
         let _timed = self.comm.inner.clock.communicating();
-        self.held.start(&self.shape).map_err(|fault| self.comm.fault(self.call, place, fault, named::<T>()))
+        self.held.start().map_err(|fault| self.fault(site, fault))
     }
 
-    /// Blocks until the exchange is complete and shows what was received. Without a start nothing happens, and what
-    /// came last is shown.
+    /// Blocks until this rank's part is done, and shows the vectors.
     ///
     /// # Errors
-    /// A neighbour that sent another length or type; a failure of the engine.
+    /// It has not been started; a neighbour sent another length or type; a failure of the engine.
     #[track_caller]
-    pub fn wait(&mut self) -> Result<&[T]> {
-        let place = Location::caller();
+    pub fn wait(&mut self) -> Result<(&mut [T], &mut [T])> {
+        let site = Site::of(self.call);
+        self.check_started(site)?;
         let timed = self.comm.inner.clock.communicating();
-        self.held.wait().map_err(|fault| self.comm.fault(self.call, place, fault, named::<T>()))?;
+        self.held.wait().map_err(|fault| self.fault(site, fault))?;
         drop(timed);
-        self.recv().map(|recv| &*recv)
+        self.lend(site)
     }
 
-    /// Whether the exchange is complete, so that the buffers can be had; helps it along.
+    /// Whether this rank's part is done, and helps it along. `Some` shows the vectors; then it may be started again.
     ///
     /// # Errors
     /// As [`NeighborPlan::wait`].
     #[track_caller]
-    pub fn test(&mut self) -> Result<bool> {
-        let place = Location::caller();
-        self.held.test().map_err(|fault| self.comm.fault(self.call, place, fault, named::<T>()))
+    pub fn test(&mut self) -> Result<Option<(&mut [T], &mut [T])>> {
+        let site = Site::of(self.call);
+        self.check_started(site)?;
+        match self.held.test().map_err(|fault| self.fault(site, fault))? {
+            true => self.lend(site).map(Some),
+            false => Ok(None),
+        }
     }
 
-    /// The buffer to send from.
+    /// Whether it has been started and not been waited for.
+    pub fn is_under_way(&self) -> bool {
+        self.held.is_running()
+    }
+
+    /// The elements of the vector sent from and of the one received into.
     ///
     /// # Errors
-    /// The exchange is under way.
+    /// It is under way.
     #[track_caller]
-    pub fn send(&mut self) -> Result<&mut [T]> {
-        self.buffers("send", Location::caller()).map(|buffers| buffers.0)
+    pub fn buffers(&mut self) -> Result<(&mut [T], &mut [T])> {
+        self.lend(Site::of(self.call))
     }
 
-    /// The buffer received into.
+    /// Puts other vectors of the same lengths in the place of its own, which it gives back.
     ///
     /// # Errors
-    /// The exchange is under way.
+    /// It is under way, or a length differs.
     #[track_caller]
-    pub fn recv(&mut self) -> Result<&mut [T]> {
-        self.buffers("recv", Location::caller()).map(|buffers| buffers.1)
+    pub fn swap(&mut self, other: (Vec<T>, Vec<T>)) -> Result<(Vec<T>, Vec<T>)> {
+        let site = Site::of(self.call);
+        let (send, recv) = self.lend(site)?;
+        let (have, need) = ([other.0.len(), other.1.len()], [send.len(), recv.len()]);
+        if have != need {
+            let what = format!("the new vectors have {have:?} elements, {need:?} are needed");
+            return Err(self.comm.usage(site.call, site.place, what, "give vectors of the same lengths"));
+        }
+        self.held.swap(other).ok_or_else(|| self.busy(site))
     }
 
-    /// Ends the plan and gives back both buffers, the one sent from and the one received into.
-    ///
-    /// # Errors
-    /// The exchange is under way.
+    /// Waits if it is under way, and gives the vectors back.
     #[track_caller]
     pub fn into_buffers(mut self) -> Result<(Vec<T>, Vec<T>)> {
-        let place = Location::caller();
-        if self.held.is_running() {
-            return Err(self.busy("into_buffers", place));
+        if self.is_under_way() {
+            self.wait()?;
         }
-        Ok(self.held.release().unwrap_or_default())
+        let site = Site::of(self.call);
+        self.held.release().ok_or_else(|| self.busy(site))
     }
 
-    fn buffers(&mut self, call: &str, place: Place) -> Result<(&mut [T], &mut [T])> {
-        if self.held.is_running() {
-            return Err(self.busy(call, place));
-        }
+    fn lend(&mut self, site: Site) -> Result<(&mut [T], &mut [T])> {
+        let busy = self.held.is_running().then(|| self.busy(site));
         match self.held.buffers() {
-            Some((send, recv)) => Ok((send, recv)),
-            None => unreachable!("nothing is under way"),
+            Some(buffers) => Ok(buffers),
+            None => Err(busy.unwrap_or_else(|| unreachable!("it is under way"))),
         }
+    }
+
+    /// An exchange without any neighbour is over as soon as it is started, and nobody can tell.
+    fn check_started(&self, site: Site) -> Result<()> {
+        if self.is_under_way() || !self.held.has_neighbors() {
+            return Ok(());
+        }
+        let what = "the plan has not been started".to_string();
+        Err(self.comm.usage(site.call, site.place, what, "start it before waiting"))
     }
 
     #[cold]
-    fn busy(&self, call: &str, place: Place) -> Error {
-        let what = "the exchange is under way".to_string();
-        self.comm.usage(&format!("{call} of a plan"), place, what, "wait for it first")
+    fn busy(&self, site: Site) -> Error {
+        self.comm.usage(site.call, site.place, "the plan is under way".to_string(), "wait for it first")
+    }
+
+    #[cold]
+    fn fault(&self, site: Site, fault: Fault) -> Error {
+        self.comm.fault(site.call, site.place, fault, named::<T>())
     }
 }
 

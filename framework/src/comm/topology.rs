@@ -8,7 +8,7 @@
 
 use super::Comm;
 use crate::engine::Engine;
-use crate::engine::exchange::{Exchange, Port};
+use crate::engine::exchange::{Exchange, Port, Ports, Shape};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub struct Topology {
     /// The communicator's private engine.
     pub(super) engine: Rc<Engine>,
     /// Of the last blocking call, for the next one.
-    pub(super) spare: Cell<Option<Exchange>>,
+    pub(super) spare: Cell<Option<(Exchange, Shape)>>,
 }
 
 /// How blocks of the same two ranks are told apart.
@@ -54,7 +54,7 @@ impl Topology {
             };
             peers.iter().enumerate().map(|(slot, &peer)| Port { peer, tag: tag(slot) }).collect()
         };
-        let engine = Rc::new(comm.engine().private());
+        let engine = comm.inner.private.clone();
         Topology {
             inlets: ports(&sources, 1),
             outlets: ports(&destinations, 0),
@@ -64,6 +64,10 @@ impl Topology {
             engine,
             spare: Cell::new(None),
         }
+    }
+
+    pub(super) fn ports(&self) -> Ports<'_> {
+        Ports { out: &self.outlets, into: &self.inlets }
     }
 
     /// The neighbours that this rank receives from, in the order of their blocks; `None` where there is none, beyond the

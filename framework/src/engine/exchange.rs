@@ -8,6 +8,7 @@ use crate::comm::element::{Element, Kind};
 use crate::error::{Error, ErrorKind};
 use std::mem::ManuallyDrop;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 /// Where messages of one block go, or come from: the peer, if there is one, and the tag.
@@ -57,20 +58,59 @@ pub(crate) fn incoming<'a, T: Element>(
     })
 }
 
-/// Blocks of these lengths, one after the other; the lengths have been checked.
-#[inline]
-pub(crate) fn pieces<T>(mut data: &[T], lens: impl Iterator<Item = usize>) -> impl Iterator<Item = &[T]> {
-    lens.map(move |len| data.split_off(..len).expect("blocks inside the buffer"))
+/// Where the blocks of one buffer lie, in elements, and what must be known of them before they are used.
+#[derive(Default)]
+pub(crate) struct Places {
+    ranges: Vec<Range<usize>>,
+    reach: usize,
+    overlap: Option<(usize, usize)>,
 }
 
-/// As [`pieces`], to write to.
-#[inline]
-pub(crate) fn pieces_mut<T>(
-    mut data: &mut [T],
-    lens: impl Iterator<Item = usize>,
-) -> impl Iterator<Item = &mut [T]> {
-    lens.map(move |len| data.split_off_mut(..len).expect("blocks inside the buffer"))
+impl Places {
+    /// Puts these blocks in place of those that it had.
+    pub fn set(&mut self, ranges: impl Iterator<Item = Range<usize>>) {
+        self.ranges.clear();
+        self.ranges.extend(ranges);
+        let blocks = || self.ranges.iter().filter(|range| !range.is_empty());
+        self.reach = blocks().map(|range| range.end).max().unwrap_or(0);
+        self.overlap = None;
+        // Mostly they are in order.
+        if !blocks().is_sorted_by(|a, b| a.end <= b.start) {
+            let mut order: Vec<usize> = (0..self.ranges.len()).collect();
+            order.retain(|&block| !self.ranges[block].is_empty());
+            order.sort_unstable_by_key(|&block| self.ranges[block].start);
+            let pair = order.windows(2).find(|two| self.ranges[two[0]].end > self.ranges[two[1]].start);
+            self.overlap = pair.map(|two| (two[0].min(two[1]), two[0].max(two[1])));
+        }
+    }
+
+    /// Where the last block ends.
+    pub fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// Two blocks that share elements: those that are received into must not.
+    pub fn overlap(&self) -> Option<(usize, usize)> {
+        self.overlap
+    }
 }
+
+/// Which blocks of two buffers are sent and received.
+#[derive(Default)]
+pub(crate) struct Shape {
+    pub from: Places,
+    pub into: Places,
+}
+
+/// Where the blocks of a shape go, and where they come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports<'a> {
+    pub out: &'a [Port],
+    pub into: &'a [Port],
+}
+
+/// What waiting for an exchange reports; nobody looks at it.
+pub(crate) const OVER: Envelope = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
 
 /// Messages under way, or none.
 pub(crate) struct Exchange {
@@ -150,6 +190,52 @@ impl Exchange {
         Ok(())
     }
 
+    /// Starts the messages of a shape's blocks. If it fails nothing is under way.
+    ///
+    /// # Safety
+    /// The buffers stay as they are, and nobody touches `recv` or writes to `send`, until the exchange is complete or
+    /// cancelled.
+    pub unsafe fn start_shape<T: Element>(
+        &mut self,
+        ports: Ports<'_>,
+        shape: &Shape,
+        send: &[T],
+        recv: (NonNull<T>, usize),
+    ) -> Outcome<()> {
+        let Shape { from, into } = shape;
+        assert!(from.reach <= send.len() && into.reach <= recv.1 && into.overlap.is_none(), "checked above");
+        let outlets = outgoing(
+            ports.out,
+            from.ranges.iter().map(|range| &send[if range.is_empty() { 0..0 } else { range.clone() }]),
+        );
+        let inlets = incoming(
+            ports.into,
+            into.ranges.iter().map(|range| {
+                let range = if range.is_empty() { 0..0 } else { range.clone() };
+                // SAFETY: the range is inside the buffer, shares nothing with the others, and `recv` is the caller's
+                // promise.
+                unsafe { std::slice::from_raw_parts_mut(recv.0.as_ptr().add(range.start), range.len()) }
+            }),
+        );
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.start(inlets, outlets) }
+    }
+
+    /// Exchanges a shape's blocks and returns when that is done.
+    pub fn run_shape<T: Element>(
+        &mut self,
+        ports: Ports<'_>,
+        shape: &Shape,
+        send: &[T],
+        recv: &mut [T],
+    ) -> Outcome<()> {
+        let running = Running(self);
+        // SAFETY: the buffers are borrowed for longer than this call, and it leaves nothing under way: `Running` sees
+        // to that.
+        unsafe { running.0.start_shape(ports, shape, send, (NonNull::from(&mut *recv).cast(), recv.len())) }?;
+        running.0.wait()
+    }
+
     /// Blocks until all messages are complete; then the blocks are the caller's again, after an error too, except
     /// [`Fault::Aborted`]: then the exchange must still be cancelled.
     pub fn wait(&mut self) -> Outcome<()> {
@@ -174,6 +260,23 @@ impl Exchange {
             }
         }
         if open { Ok(false) } else { self.end().map(|()| true) }
+    }
+
+    /// How it ended, if it has; for one among [`Many`](super::many::Many). An exchange that the end of the job has cut
+    /// short has not ended.
+    pub fn ended(&mut self) -> Option<Outcome<Envelope>> {
+        match self.test() {
+            Ok(false) | Err(Fault::Aborted) => None,
+            Ok(true) => Some(Ok(OVER)),
+            Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    /// Shows the requests that are still under way.
+    pub fn each(&mut self, look: &mut dyn FnMut(&Engine, &mut Request)) {
+        for request in self.parts.iter_mut().filter_map(|part| part.request.as_mut()) {
+            look(&self.engine, request);
+        }
     }
 
     /// Takes everything back that is still under way. Whether that worked: see [`Engine::cancel`].
@@ -239,24 +342,18 @@ fn unequal(source: usize, sent: Option<usize>, block: usize) -> Fault {
 /// An exchange that owns its buffers. A forgotten or dropped one leaks them; [`Held::release`] frees them where it can.
 pub(crate) struct Held<T: Element> {
     exchange: Exchange,
-    send: ManuallyDrop<Vec<T>>,
-    recv: ManuallyDrop<Vec<T>>,
-}
-
-/// Which blocks of its buffers a [`Held`] exchanges.
-pub(crate) struct Shape {
-    /// Where blocks come from, and their lengths: they lie one after the other.
-    pub inlets: Vec<Port>,
-    pub lens: Vec<usize>,
-    /// Where blocks go, and where they lie.
-    pub outlets: Vec<Port>,
-    pub ranges: Vec<Range<usize>>,
+    out: Vec<Port>,
+    into: Vec<Port>,
+    shape: Shape,
+    buffers: ManuallyDrop<(Vec<T>, Vec<T>)>,
 }
 
 impl<T: Element> Held<T> {
-    pub fn new(engine: Rc<Engine>, send: Vec<T>, recv: Vec<T>) -> Held<T> {
+    /// The buffers are the one sent from and the one received into; the shape fits them.
+    pub fn new(engine: Rc<Engine>, ports: Ports<'_>, shape: Shape, buffers: (Vec<T>, Vec<T>)) -> Held<T> {
+        let (out, into) = (ports.out.to_vec(), ports.into.to_vec());
         let exchange = Exchange::new(engine);
-        Held { exchange, send: ManuallyDrop::new(send), recv: ManuallyDrop::new(recv) }
+        Held { exchange, out, into, shape, buffers: ManuallyDrop::new(buffers) }
     }
 
     /// Whether messages are under way: then the buffers cannot be had.
@@ -264,19 +361,33 @@ impl<T: Element> Held<T> {
         !self.exchange.parts.is_empty()
     }
 
-    /// The buffers, sent from and received into, unless messages are under way.
+    /// Whether there is anybody to send to or to receive from.
+    pub fn has_neighbors(&self) -> bool {
+        self.out.iter().chain(&self.into).any(|port| port.peer.is_some())
+    }
+
+    /// The buffers, unless messages are under way.
     pub fn buffers(&mut self) -> Option<(&mut [T], &mut [T])> {
-        if self.is_running() { None } else { Some((&mut self.send, &mut self.recv)) }
+        let running = self.is_running();
+        let (send, recv) = &mut *self.buffers;
+        (!running).then_some((send, recv))
+    }
+
+    /// Puts other buffers, of the same lengths, in the place of its own, which it gives back; unless messages are under
+    /// way.
+    pub fn swap(&mut self, buffers: (Vec<T>, Vec<T>)) -> Option<(Vec<T>, Vec<T>)> {
+        (!self.is_running()).then(|| std::mem::replace(&mut *self.buffers, buffers))
     }
 
     /// Starts the exchange; nothing else may be under way.
-    pub fn start(&mut self, shape: &Shape) -> Outcome<()> {
+    pub fn start(&mut self) -> Outcome<()> {
         assert!(!self.is_running(), "one exchange at a time");
-        let into = incoming(&shape.inlets, pieces_mut(&mut self.recv[..], shape.lens.iter().copied()));
-        let from = outgoing(&shape.outlets, shape.ranges.iter().map(|range| &self.send[range.clone()]));
+        let (send, recv) = &mut *self.buffers;
+        let recv = (NonNull::from(&mut recv[..]).cast(), recv.len());
+        let ports = Ports { out: &self.out, into: &self.into };
         // SAFETY: the vectors are kept, and nobody gets at them, until the exchange is complete or cancelled, or they
         // leak. What they hold stays where it is when `self` is moved.
-        unsafe { self.exchange.start(into, from) }
+        unsafe { self.exchange.start_shape(ports, &self.shape, send, recv) }
     }
 
     /// See [`Exchange::wait`]; with nothing under way, nothing happens.
@@ -291,12 +402,84 @@ impl<T: Element> Held<T> {
 
     /// Takes the exchange back and the buffers out; `None` if that is not possible: then they leak.
     pub fn release(&mut self) -> Option<(Vec<T>, Vec<T>)> {
-        if !self.exchange.cancel() {
-            return None;
+        self.exchange.cancel().then(|| std::mem::take(&mut *self.buffers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::many::Many;
+
+    /// Requests in a row, of one engine.
+    struct Row<'e>(&'e Engine, Vec<Option<Request>>);
+
+    impl Many for Row<'_> {
+        fn len(&self) -> usize {
+            self.1.len()
         }
-        let take = |data: &mut ManuallyDrop<Vec<T>>| {
-            ManuallyDrop::into_inner(std::mem::replace(data, ManuallyDrop::new(Vec::new())))
+
+        fn at(&mut self, index: usize, look: &mut dyn FnMut(&Engine, &mut Request)) {
+            if let Some(request) = &mut self.1[index] {
+                look(self.0, request);
+            }
+        }
+    }
+
+    #[test]
+    fn an_exchange_may_be_one_of_many() {
+        for checked in [false, true] {
+            let case = |comm: &crate::Comm| {
+                let (engine, other) = (comm.engine(), 1 - comm.rank());
+                let (sent, mut came, mut alone) = ([7u64; 100], [0u64; 100], [0u64]);
+                let mut exchange = Box::new(Exchange::new(comm.inner.private.clone()));
+                let port = [Port { peer: Some(other), tag: 3 }];
+                if comm.rank() == 1 {
+                    // The other one waits by then, asleep.
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+                // SAFETY: the buffers outlive the loop below, which ends only when all is complete.
+                let single = unsafe {
+                    let blocks = (incoming(&port, [&mut came[..]]), outgoing(&port, [&sent[..]]));
+                    exchange.start(blocks.0, blocks.1).unwrap();
+                    let from = From::Rank(other);
+                    engine.irecv(alone.as_mut_ptr().cast(), 8, u64::KIND, from, Tagged::Tag(1)).unwrap()
+                };
+                let mut row = Row(engine, vec![Some(Request::Exchange(exchange)), Some(single)]);
+                let (mut ended, mut order) = (Vec::new(), Vec::new());
+                while order.len() < 2 {
+                    engine.some(&mut row, true, &mut ended).unwrap();
+                    for (index, outcome) in ended.drain(..) {
+                        outcome.unwrap();
+                        row.1[index] = None;
+                        order.push(index);
+                        if index == 0 {
+                            engine
+                                .send(Mode::Standard, bytemuck::bytes_of(&9u64), u64::KIND, other, 1)
+                                .unwrap();
+                        }
+                    }
+                }
+                assert_eq!((order, came, alone), (vec![0, 1], [7; 100], [9]));
+                Ok(())
+            };
+            crate::testing::try_ranks(2, checked, case).unwrap();
+        }
+    }
+
+    #[test]
+    fn places_know_their_reach_and_overlaps() {
+        let known = |ranges: &[Range<usize>]| {
+            let mut places = Places::default();
+            places.set(ranges.iter().cloned());
+            (places.reach(), places.overlap())
         };
-        Some((take(&mut self.send), take(&mut self.recv)))
+        assert_eq!(known(&[]), (0, None));
+        assert_eq!(known(&[0..2, 2..5, 9..9]), (5, None));
+        assert_eq!(known(&[5..7, 0..5]), (7, None));
+        assert_eq!(known(&[5..7, 0..6]), (7, Some((0, 1))));
+        assert_eq!(known(&[0..9, 20..21, 8..10]), (21, Some((0, 2))));
+        assert_eq!(known(&[3..4, 3..4]), (4, Some((0, 1))));
+        assert_eq!(known(&[3..4, 3..3, 0..9]), (9, Some((0, 2))));
     }
 }

@@ -108,6 +108,8 @@ pub(crate) enum Request {
     Local(local::Request),
     #[cfg(feature = "mpi")]
     Mpi(mpi::Request),
+    /// Several messages; it knows its engine.
+    Exchange(Box<exchange::Exchange>),
 }
 
 /// A message that has been taken from the queue and not received yet. Dropping it leaves it so for ever; see
@@ -346,7 +348,6 @@ impl Engine {
             #[cfg(feature = "mpi")]
             // SAFETY: as above.
             (Engine::Mpi(e), Request::Mpi(r)) => unsafe { e.restart(r) },
-            #[cfg(feature = "mpi")]
             _ => unreachable!("a request is used with the engine that made it"),
         }
     }
@@ -357,7 +358,6 @@ impl Engine {
             (Engine::Local(_), Request::Local(_)) => {}
             #[cfg(feature = "mpi")]
             (Engine::Mpi(e), Request::Mpi(r)) => e.release(r),
-            #[cfg(feature = "mpi")]
             _ => unreachable!("a request is used with the engine that made it"),
         }
     }
@@ -367,6 +367,7 @@ impl Engine {
     pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
         match (self, request) {
             (Engine::Local(e), Request::Local(r)) => e.test(r),
+            (_, Request::Exchange(x)) => Ok(x.test()?.then_some(exchange::OVER)),
             #[cfg(feature = "mpi")]
             (Engine::Mpi(e), Request::Mpi(r)) => e.test(r),
             #[cfg(feature = "mpi")]
@@ -379,6 +380,7 @@ impl Engine {
     pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
         match (self, request) {
             (Engine::Local(e), Request::Local(r)) => e.wait(r),
+            (_, Request::Exchange(x)) => x.wait().map(|()| exchange::OVER),
             #[cfg(feature = "mpi")]
             (Engine::Mpi(e), Request::Mpi(r)) => e.wait(r),
             #[cfg(feature = "mpi")]
@@ -391,6 +393,7 @@ impl Engine {
     pub fn cancel(&self, request: &mut Request) -> bool {
         match (self, request) {
             (Engine::Local(e), Request::Local(r)) => e.cancel(r),
+            (_, Request::Exchange(x)) => x.cancel(),
             #[cfg(feature = "mpi")]
             (Engine::Mpi(e), Request::Mpi(r)) => e.cancel(r),
             #[cfg(feature = "mpi")]
@@ -405,7 +408,6 @@ impl Engine {
             (Engine::Local(e), Request::Local(r)) => e.cancel_recv(r),
             #[cfg(feature = "mpi")]
             (Engine::Mpi(e), Request::Mpi(r)) => e.cancel_recv(r),
-            #[cfg(feature = "mpi")]
             _ => unreachable!("a request is used with the engine that made it"),
         }
     }

@@ -1,7 +1,7 @@
 //! Collective calls between neighbours, compared with working out who sent what.
 
 use super::topology::{expected_links, grids, random_edges};
-use rankine::{ANY_SOURCE, ANY_TAG, Cart, Comm, Element, ErrorKind, Result, Topology};
+use rankine::{ANY_SOURCE, ANY_TAG, Cart, Comm, ErrorKind, Result, Test, Topology};
 
 /// For each source, the rank it is and the number of the block there that comes here.
 type Origins = Vec<Option<(usize, usize)>>;
@@ -84,19 +84,99 @@ fn every_form(topology: &Topology, origins: &Origins) -> Result<()> {
     let send: Vec<Vec<u64>> = (0..destinations).map(|number| block(me, number)).collect();
     assert_eq!(topology.neighbor_allgather(&block(me, 0))?, expected(true));
     assert_eq!(topology.neighbor_alltoall(&send)?, expected(false));
-    let mut recv = room(true);
-    topology.neighbor_allgatherv_into(&block(me, 0), &mut slices(&mut recv))?;
-    assert_eq!(recv, filled(expected(true)));
     let mut recv = room(false);
-    let send: Vec<&[u64]> = send.iter().map(|block| &block[..]).collect();
-    topology.neighbor_alltoallv_into(&send, &mut slices(&mut recv))?;
+    let slice: Vec<&[u64]> = send.iter().map(|block| &block[..]).collect();
+    topology.neighbor_alltoallw_into(
+        &slice,
+        &mut recv.iter_mut().map(|block| &mut block[..]).collect::<Vec<_>>(),
+    )?;
     assert_eq!(recv, filled(expected(false)));
 
+    // In one buffer: one after the other, and backwards with gaps.
+    for backwards in [false, true] {
+        let (sent, send) = laid_out(&send, backwards);
+        for one_block in [true, false] {
+            let (received, room) = laid_out(&room(one_block), backwards);
+            let (_, expected) = laid_out(&filled(expected(one_block)), backwards);
+            let (sent, received) = ((&sent.0, &sent.1), (&received.0, &received.1));
+            let mut recv = room.clone();
+            let mine = block(me, 0);
+            match one_block {
+                true => topology.neighbor_allgatherv_into(&mine, &mut recv, received)?,
+                false => topology.neighbor_alltoallv_into(&send, sent, &mut recv, received)?,
+            }
+            assert_eq!(recv, expected);
+            recv.copy_from_slice(&room);
+            topology.scope(|s| {
+                let handle = match one_block {
+                    true => s.ineighbor_allgatherv(topology, &mine, &mut recv, received)?,
+                    false => s.ineighbor_alltoallv(topology, &send, sent, &mut recv, received)?,
+                };
+                assert_eq!(handle.wait()?.1, expected);
+                Ok(())
+            })?;
+            let handle = match one_block {
+                true => topology.ineighbor_allgatherv_owned(mine, room, received)?,
+                false => topology.ineighbor_alltoallv_owned(send.clone(), sent, room, received)?,
+            };
+            assert_eq!(handle.wait()?.1, expected);
+        }
+    }
+
+    nonblocking(topology, origins)?;
     planned(topology, origins)
 }
 
-fn slices<T: Element>(blocks: &mut [Vec<T>]) -> Vec<&mut [T]> {
-    blocks.iter_mut().map(|block| &mut block[..]).collect()
+/// Blocks put into one buffer, in order or backwards with gaps: their counts and displacements, and the buffer.
+fn laid_out(blocks: &[Vec<u64>], backwards: bool) -> ((Vec<usize>, Vec<usize>), Vec<u64>) {
+    let gap = usize::from(backwards);
+    let total: usize = blocks.iter().map(|block| block.len() + gap).sum();
+    let (mut starts, mut buffer, mut next) = (Vec::new(), vec![3; total], 0);
+    for block in blocks {
+        let start = if backwards { total - next - block.len() } else { next };
+        buffer[start..start + block.len()].copy_from_slice(block);
+        starts.push(start);
+        next += block.len() + gap;
+    }
+    ((blocks.iter().map(Vec::len).collect(), starts), buffer)
+}
+
+/// Equal blocks, nonblocking: several at once, waited for in another order, tested, forgotten.
+fn nonblocking(topology: &Topology, origins: &Origins) -> Result<()> {
+    let me = topology.rank();
+    let (sources, destinations) = (topology.sources().len(), topology.destinations().len());
+    let expected = |one_block: bool, round: usize| -> Vec<u64> {
+        let came = |origin: &Option<(usize, usize)>| match *origin {
+            Some((rank, number)) => content(rank, if one_block { 0 } else { number }, 0, round),
+            None => UNTOUCHED,
+        };
+        origins.iter().map(came).collect()
+    };
+    let one = |round: usize| vec![content(me, 0, 0, round)];
+    let each = |round: usize| (0..destinations).map(|block| content(me, block, 0, round)).collect::<Vec<_>>();
+    let (sent, mut received) = ((one(0), each(1), each(2)), [(); 3].map(|()| vec![UNTOUCHED; sources]));
+    let [first, second, forgotten] = &mut received;
+    topology.scope(|s| {
+        let first = s.ineighbor_allgather(topology, &sent.0, first)?;
+        let mut second = s.ineighbor_alltoall(topology, &sent.1, second)?;
+        let _ = s.ineighbor_alltoall(topology, &sent.2, forgotten)?;
+        let owned = topology.ineighbor_alltoall_owned(each(3), vec![UNTOUCHED; sources])?;
+        let gathered = topology.ineighbor_allgather_owned(one(4), vec![UNTOUCHED; sources])?;
+        let (back, got) = loop {
+            match second.test()? {
+                Test::Done(done) => break done,
+                Test::Pending(again) => second = again,
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((back, &*got), (&sent.1[..], &expected(false, 1)[..]));
+        assert_eq!(gathered.wait()?, (one(4), expected(true, 4)));
+        assert_eq!(first.wait()?.1, expected(true, 0));
+        assert_eq!(owned.wait()?, (each(3), expected(false, 3)));
+        Ok(())
+    })?;
+    assert_eq!(received[2], expected(false, 2));
+    Ok(())
 }
 
 /// The persistent forms, each several times.
@@ -104,35 +184,29 @@ fn planned(topology: &Topology, origins: &Origins) -> Result<()> {
     let me = topology.rank();
     let (sources, destinations) = (topology.sources().len(), topology.destinations().len());
     let untouched = |len: usize| vec![UNTOUCHED; len];
-    let mut gather = topology.neighbor_allgather_plan(vec![0u64; 2], untouched(2 * sources))?;
-    let mut all = topology.neighbor_alltoall_plan(vec![0u64; 2 * destinations], untouched(2 * sources))?;
+    let mut gather = topology.plan_neighbor_allgather(vec![0u64; 2], untouched(2 * sources))?;
+    let mut all = topology.plan_neighbor_alltoall(vec![0u64; 2 * destinations], untouched(2 * sources))?;
     let sent: Vec<usize> = (0..destinations).map(|number| length(me, number)).collect();
     let came = |block: &Option<(usize, usize)>| block.map_or(1, |(rank, number)| length(rank, number));
     let received: Vec<usize> = origins.iter().map(came).collect();
     let (out, room) = (vec![0u64; sent.iter().sum()], untouched(received.iter().sum()));
-    let mut each = topology.neighbor_alltoallv_plan(out, &sent, room, &received)?;
+    let mut each = topology.plan_neighbor_alltoallv(out, &sent, room, &received)?;
     let one = |block: &Option<(usize, usize)>| block.map_or(1, |(rank, _)| length(rank, 0));
     let lens: Vec<usize> = origins.iter().map(one).collect();
     let (out, room) = (vec![0u64; length(me, 0)], untouched(lens.iter().sum()));
-    let mut every = topology.neighbor_allgatherv_plan(out, room, &lens)?;
+    let mut every = topology.plan_neighbor_allgatherv(out, room, &lens)?;
     for round in 0..3 {
-        fill(gather.send()?, (0..2).map(|i| content(me, 0, i, round)));
-        fill(
-            all.send()?,
-            (0..destinations).flat_map(|block| (0..2).map(move |i| content(me, block, i, round))),
-        );
-        fill(
-            each.send()?,
-            (0..destinations)
-                .flat_map(|block| (0..length(me, block)).map(move |i| content(me, block, i, round))),
-        );
-        fill(every.send()?, (0..length(me, 0)).map(|i| content(me, 0, i, round)));
+        let block = |number: usize, len: usize| (0..len).map(move |i| content(me, number, i, round));
+        fill(gather.buffers()?.0, block(0, 2));
+        fill(all.buffers()?.0, (0..destinations).flat_map(|number| block(number, 2)));
+        fill(each.buffers()?.0, (0..destinations).flat_map(|number| block(number, length(me, number))));
+        fill(every.buffers()?.0, block(0, length(me, 0)));
         // All under way at once.
         gather.start()?;
         all.start()?;
         each.start()?;
         every.start()?;
-        while !all.test()? {
+        while all.test()?.is_none() {
             std::thread::yield_now();
         }
         let expected = |one: bool, len: &dyn Fn(usize, usize) -> usize, none: usize| -> Vec<u64> {
@@ -145,13 +219,12 @@ fn planned(topology: &Topology, origins: &Origins) -> Result<()> {
             };
             origins.iter().flat_map(came).collect()
         };
-        assert_eq!(every.wait()?, expected(true, &length, 1));
-        assert_eq!(each.wait()?, expected(false, &length, 1));
-        assert_eq!(gather.wait()?, expected(true, &|_, _| 2, 2));
-        assert_eq!(all.recv()?, expected(false, &|_, _| 2, 2));
-        // Waiting again shows the same.
-        assert_eq!(all.wait()?, expected(false, &|_, _| 2, 2));
+        assert_eq!(every.wait()?.1, expected(true, &length, 1));
+        assert_eq!(each.wait()?.1, expected(false, &length, 1));
+        assert_eq!(gather.wait()?.1, expected(true, &|_, _| 2, 2));
+        assert_eq!(all.buffers()?.1, expected(false, &|_, _| 2, 2));
     }
+    all.start()?;
     let (sent, received) = all.into_buffers()?;
     assert_eq!((sent.len(), received.len()), (2 * destinations, 2 * sources));
     Ok(())
@@ -248,70 +321,82 @@ pub fn apart_from_other_messages(world: &Comm) -> Result<()> {
     let (below, above) = (below.expect("a ring"), above.expect("a ring"));
     let mut mine = [0u64];
     let receive = ring.irecv_owned(Vec::<u64>::with_capacity(1), ANY_SOURCE, ANY_TAG)?;
-    let mut plan = ring.neighbor_alltoall_plan(vec![1u64, 2], vec![0; 2])?;
+    let mut plan = ring.plan_neighbor_alltoall(vec![1u64, 2], vec![0; 2])?;
     plan.start()?;
     let send = ring.isend_owned(vec![77u64], above, 0x2000)?;
     ring.neighbor_allgather_into(&[5u64], &mut [0; 2])?;
     let (got, status) = receive.wait()?;
     assert_eq!((&got[..], status.source, status.tag), (&[77][..], below, 0x2000));
     mine.copy_from_slice(&send.wait()?);
-    assert_eq!(plan.wait()?, [2, 1]);
+    assert_eq!(plan.wait()?.1, [2, 1]);
     Ok(())
 }
 
 pub fn plans_keep_their_buffers(world: &Comm) -> Result<()> {
     let ring = world.cart(&[world.size()], &[true])?.expect("all ranks are in the ring");
-    let mut plan = ring.neighbor_allgather_plan(vec![ring.rank()], vec![0; 2])?;
-    assert_eq!(plan.wait()?, [0, 0]);
+    let mut plan = ring.plan_neighbor_allgather(vec![ring.rank()], vec![0; 2])?;
+    usage("the plan has not been started", plan.wait().map(drop).err());
     plan.start()?;
-    let busy = |error: Option<rankine::Error>| {
-        let error = error.expect("under way");
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(error.to_string().contains("the exchange is under way"), "{error}");
-    };
-    busy(plan.start().err());
-    busy(plan.send().map(drop).err());
-    busy(plan.recv().map(drop).err());
+    assert!(plan.is_under_way());
+    usage("the plan is under way", plan.start().err());
+    usage("the plan is under way", plan.buffers().map(drop).err());
+    usage("the plan is under way", plan.swap((vec![], vec![])).map(drop).err());
     // The topology may go first.
     let expected: Vec<usize> = ring.sources().iter().copied().flatten().collect();
     drop(ring);
-    assert_eq!(plan.wait()?, expected);
-    // A forgotten plan leaks, and its messages still reach the others.
+    assert_eq!(plan.wait()?.1, expected);
+    usage("the new vectors have", plan.swap((vec![1], vec![0; 3])).map(drop).err());
+    let (_, received) = plan.swap((vec![100 + world.rank()], vec![0; 2]))?;
+    assert_eq!(received, expected);
+    plan.start()?;
+    assert_eq!(plan.wait()?.1, [100 + expected[0], 100 + expected[1]]);
+    // Forgotten ones leak, and their messages still reach the others.
     let ring = world.cart(&[world.size()], &[true])?.expect("all ranks are in the ring");
-    let mut forgotten = ring.neighbor_allgather_plan(vec![7u8], vec![0; 2])?;
+    let mut forgotten = ring.plan_neighbor_allgather(vec![7u8], vec![0; 2])?;
     forgotten.start()?;
     std::mem::forget(forgotten);
+    std::mem::forget(ring.ineighbor_allgather_owned(vec![7u8], vec![0; 2])?);
     let mut got = [0u8; 2];
     ring.neighbor_allgather_into(&[8u8], &mut got)?;
     assert_eq!(got, [8; 2]);
     world.barrier()
 }
 
+#[track_caller]
+fn usage(text: &str, error: Option<rankine::Error>) {
+    let error = error.expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains(text), "{error}");
+}
+
 pub fn bad_lengths(world: &Comm) -> Result<()> {
     let ring = world.cart(&[world.size()], &[true])?.expect("all ranks are in the ring");
-    let usage = |text: &str, error: Option<rankine::Error>| {
-        let error = error.expect("refused");
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(error.to_string().contains(text), "{error}");
-    };
-    usage("recv has 3 elements for 2 sources", ring.neighbor_allgather_into(&[1, 2], &mut [0; 3]).err());
-    usage(
-        "send has 3 elements for 2 destinations",
-        ring.neighbor_alltoall_into(&[1, 2, 3], &mut [0; 2]).err(),
-    );
-    usage("recv has 4 elements for 2 sources", ring.neighbor_alltoall_into(&[1, 2], &mut [0; 4]).err());
+    usage("recv has 3 elements for 2 neighbours", ring.neighbor_allgather_into(&[1, 2], &mut [0; 3]).err());
+    usage("send has 3 elements for 2 neighbours", ring.neighbor_alltoall_into(&[1, 2, 3], &mut [0; 2]).err());
+    usage("recv has 4 elements for 2 neighbours", ring.neighbor_alltoall_into(&[1, 2], &mut [0; 4]).err());
     usage("send has 1 blocks", ring.neighbor_alltoall(&[[1u8]]).err());
-    usage("recv has 1 blocks", ring.neighbor_allgatherv_into(&[1u8], &mut [&mut [0]]).err());
-    usage("recv has 1 blocks", ring.neighbor_alltoallv_into(&[&[1u8], &[]], &mut [&mut [0]]).err());
-    usage("recv has 3 elements", ring.neighbor_alltoall_plan(vec![1u8; 2], vec![0; 3]).err());
-    let plan = ring.neighbor_alltoallv_plan(vec![1u8; 2], &[1, 1], vec![0; 2], &[usize::MAX, 3]);
-    usage("recv has 2 elements and 2 blocks", plan.err());
-    let plan = ring.neighbor_alltoallv_plan(vec![1u8; 2], &[2], vec![0; 2], &[1, 1]);
-    usage("send has 2 elements and 1 blocks", plan.err());
-    // Nothing has been sent, so all is well.
-    let mut got = [0u8; 2];
-    ring.neighbor_allgather_into(&[9], &mut got)?;
-    assert_eq!(got, [9; 2]);
+    usage("recv has 1 blocks", ring.neighbor_alltoallw_into(&[&[1u8], &[]], &mut [&mut [0]]).err());
+    usage("recv has 1 blocks", ring.neighbor_allgatherv_into(&[1u8], &mut [0], &[1]).err());
+    usage("send has 3 blocks", ring.neighbor_alltoallv_into(&[1], &[0, 1, 0], &mut [0], &[1, 0]).err());
+    let outcome = ring.neighbor_allgatherv_into(&[1u8], &mut [0; 2], &[1, 2]);
+    usage("recv has 2 elements, and its blocks end at 3", outcome.err());
+    let outcome = ring.neighbor_allgatherv_into(&[1u8], &mut [0; 2], (&[1, 1], &[0, usize::MAX]));
+    usage("recv has 2 elements, and its blocks end at", outcome.err());
+    let outcome = ring.neighbor_allgatherv_into(&[1u8], &mut [0; 3], (&[2, 2], &[1, 0]));
+    usage("recv: blocks 0 and 1 overlap", outcome.err());
+    usage("recv has 3 elements", ring.plan_neighbor_alltoall(vec![1u8; 2], vec![0; 3]).err());
+    let plan = ring.plan_neighbor_alltoallv(vec![1u8; 2], &[1, 1], vec![0; 2], &[usize::MAX, 3]);
+    usage("recv has 2 elements, and its blocks end at", plan.err());
+    usage("recv has 0 elements", ring.ineighbor_alltoall_owned(vec![1u8; 2], vec![]).err());
+    let mut three = [0u8; 3];
+    ring.scope(|s| {
+        usage("recv has 3 elements", s.ineighbor_allgather(&ring, &[1], &mut three).err());
+        Ok(())
+    })?;
+    // Nothing has been sent, so all is well. Blocks that are sent may overlap.
+    let mut got = [0u8; 4];
+    ring.neighbor_alltoallv_into(&[9, 8, 7], (&[2, 2], &[0, 1]), &mut got, &[2, 2])?;
+    assert_eq!(got, [8, 7, 9, 8]);
     Ok(())
 }
 

@@ -40,6 +40,17 @@ impl<'a> Blocks<'a> {
         Blocks { counts, starts: Some(displacements) }
     }
 
+    /// The first element and the number of elements of each block; as many blocks as both lists have.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        let mut next = 0;
+        let starts = self.starts.map_or(usize::MAX, <[usize]>::len);
+        self.counts.iter().take(starts).enumerate().map(move |(block, &count)| {
+            let start = self.starts.map_or(next, |starts| starts[block]);
+            next = start.saturating_add(count);
+            (start, count)
+        })
+    }
+
     /// For a rank whose blocks the call does not look at, such as what a gather receives elsewhere than on the root.
     pub const fn none() -> Self {
         Blocks::packed(&[])

@@ -16,7 +16,7 @@ use std::panic::Location;
 pub struct OwnedCollective<B: Vectors>(Owned<B>);
 
 impl<B: Vectors> OwnedCollective<B> {
-    pub(super) fn new(owned: Owned<B>) -> Self {
+    pub(crate) fn new(owned: Owned<B>) -> Self {
         OwnedCollective(owned)
     }
 

@@ -320,31 +320,35 @@ fn harvest(
     over: fn(&Local, &mut Request) -> Option<Outcome<Envelope>>,
 ) {
     for index in 0..many.len() {
-        look_at(many, index, |local, request| {
-            ended.extend(over(local, request).map(|outcome| (index, outcome)));
+        many.at(index, &mut |engine, request| {
+            let outcome = match (engine, request) {
+                (Engine::Local(local), engine::Request::Local(request)) => over(local, request),
+                (_, engine::Request::Exchange(exchange)) => exchange.ended(),
+                #[cfg(feature = "mpi")]
+                _ => None,
+            };
+            ended.extend(outcome.map(|outcome| (index, outcome)));
         });
     }
 }
 
 /// Whether the receiver of any of the sends has copied, or there is something to do for a collective.
 fn any_back(many: &mut dyn Many) -> bool {
-    (0..many.len()).any(|index| {
-        let mut back = false;
-        look_at(many, index, |local, request| {
-            back = match request.state() {
+    let mut back = false;
+    let mut look = |engine: &Engine, request: &mut engine::Request| {
+        if let (Engine::Local(local), engine::Request::Local(request)) = (engine, request) {
+            back |= match request.state() {
                 State::Send(lending) => local.is_back(lending),
                 State::Collective(joined) => joined.stirs(),
                 _ => false,
             };
+        }
+    };
+    for index in 0..many.len() {
+        many.at(index, &mut |engine, request| match request {
+            engine::Request::Exchange(exchange) => exchange.each(&mut look),
+            request => look(engine, request),
         });
-        back
-    })
-}
-
-fn look_at(many: &mut dyn Many, index: usize, mut look: impl FnMut(&Local, &mut Request)) {
-    many.at(index, &mut |engine, request| match (engine, request) {
-        (Engine::Local(local), engine::Request::Local(request)) => look(local, request),
-        #[cfg(feature = "mpi")]
-        _ => {}
-    });
+    }
+    back
 }

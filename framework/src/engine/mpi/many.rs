@@ -53,6 +53,7 @@ impl Mpi {
     ) -> Outcome<()> {
         arrays.raws.clear();
         let null = self.constants().request_null;
+        let mut exchanges = false;
         for index in 0..many.len() {
             look_at(many, index, |mpi, request| {
                 // What MPI holds no request of is over, or a collective with more behind it.
@@ -61,6 +62,11 @@ impl Mpi {
                 }
                 arrays.raws.push(request.raw);
             });
+            // An exchange has several requests, and is asked by itself.
+            if arrays.raws.len() == index {
+                arrays.raws.push(null);
+                exchanges = true;
+            }
         }
         arrays.indices.resize(arrays.raws.len(), 0);
         arrays.statuses.resize(arrays.raws.len(), blank());
@@ -68,6 +74,9 @@ impl Mpi {
         let (mut polls, mut patience) = (0, Patience::new());
         loop {
             self.harvest(many, ended, arrays)?;
+            if exchanges {
+                ask_exchanges(many, ended);
+            }
             if !ended.is_empty() {
                 return Ok(());
             }
@@ -138,6 +147,16 @@ impl Mpi {
             });
         }
         self.shared.scratch.cursor.set(start.wrapping_add(WINDOW) % total.max(1));
+    }
+}
+
+fn ask_exchanges(many: &mut dyn Many, ended: &mut Vec<Ended>) {
+    for index in 0..many.len() {
+        many.at(index, &mut |_, request| {
+            if let engine::Request::Exchange(exchange) = request {
+                ended.extend(exchange.ended().map(|outcome| (index, outcome)));
+            }
+        });
     }
 }
 
