@@ -35,6 +35,7 @@ pub use comm::{
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
+pub use comm::{SharedWindow, Window};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{ValueSend, ViewRecv, ViewSend};
 pub use error::{Error, ErrorKind, Result};
@@ -50,6 +51,13 @@ pub mod op {
     pub use crate::comm::op::{
         And, BitAnd, BitOr, BitXor, Commutative, First, Last, Located, Max, MaxLoc, Min, MinLoc, Or, Prod,
         Sum, Xor, commutative,
+    };
+}
+
+/// What goes with [`Window`] and [`SharedWindow`], one-sided communication.
+pub mod window {
+    pub use crate::comm::window::{
+        Access, Active, Atomic, Epoch, Lock, Locked, Merge, NoOp, Parts, Passive, Replace, Sharing, Swap,
     };
 }
 

@@ -26,6 +26,7 @@ mod shorthand;
 mod topology;
 mod value;
 mod view;
+pub mod window;
 
 pub use cartesian::Cart;
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
@@ -42,6 +43,7 @@ pub use scope::Scope;
 pub use topology::Topology;
 pub use value::ValueSend;
 pub use view::{ViewRecv, ViewSend};
+pub use window::{SharedWindow, Window};
 
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};

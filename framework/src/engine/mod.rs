@@ -16,6 +16,7 @@ pub(crate) mod many;
 pub(crate) mod mpi;
 pub(crate) mod reduction;
 pub(crate) mod signature;
+pub(crate) mod window;
 
 pub(crate) use collective::{Call, Collective, Layout, Side, Span};
 pub(crate) use reduction::Reduction;

@@ -20,9 +20,11 @@ mod ring;
 mod ring_tests;
 mod spares;
 mod sync;
+mod window;
 
 pub(crate) use matched::Matched;
 pub(crate) use request::Request;
+pub(crate) use window::Window;
 
 use collective::Meeting;
 use inbox::{Inbox, Link};

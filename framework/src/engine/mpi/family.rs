@@ -1,8 +1,9 @@
-//! When communicators are freed.
+//! When communicators and windows are freed.
 //!
 //! Dropping one is local; MPI_Comm_free is collective, and ranks drop in any order. So a dropped communicator only
 //! notes its end, and is freed when its parent makes the next one: that call is collective, and with one small
-//! reduction the ranks agree which children all of them have dropped. What is left at the end goes with MPI.
+//! reduction the ranks agree which children all of them have dropped; windows are such children too. What is left at the
+//! end goes with MPI.
 //!
 //! A communicator of some ranks that the others know nothing of (`create_group`) is nobody's child: it is freed when the
 //! same ranks make the next one.
@@ -12,14 +13,17 @@ use super::{Constants, Mpi};
 use crate::comm::element::Scalar;
 use crate::comm::op::Builtin;
 use crate::engine::Outcome;
+use crate::engine::window::Block;
 use mpi::ffi;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-/// What is known of a communicator beyond its handle in [`Mpi`].
+/// What is known of a communicator beyond its handle in [`Mpi`]; or of a window, which is a child as well.
 pub(super) struct Life {
+    window: RefCell<Option<LiveWindow>>,
     /// Null for a `split` that left this rank out.
     comm: ffi::MPI_Comm,
     /// Its twin for the framework's own messages.
@@ -31,7 +35,28 @@ pub(super) struct Life {
 
 impl Life {
     pub fn new(comm: ffi::MPI_Comm, shadow: ffi::MPI_Comm) -> Life {
-        Life { comm, shadow, ended: Cell::new(false), children: RefCell::default() }
+        Life {
+            window: RefCell::default(),
+            comm,
+            shadow,
+            ended: Cell::new(false),
+            children: RefCell::default(),
+        }
+    }
+
+    /// A window that all ranks have just made together, in memory of its own or in this.
+    pub fn add_window(&self, win: ffi::MPI_Win, memory: Option<Block>, comm_null: ffi::MPI_Comm) -> Rc<Life> {
+        let life = Rc::new(Life::new(comm_null, comm_null));
+        *life.window.borrow_mut() = Some(LiveWindow { win, memory: memory.map(ManuallyDrop::new) });
+        self.children.borrow_mut().push(life.clone());
+        life
+    }
+
+    /// Frees a window now and hands its memory back. Collective over this communicator.
+    pub fn free_window(&self, child: &Rc<Life>) -> Outcome<Option<Block>> {
+        self.children.borrow_mut().retain(|other| !Rc::ptr_eq(other, child));
+        let window = child.window.borrow_mut().take();
+        window.map_or(Ok(None), LiveWindow::free)
     }
 
     /// The handle was dropped.
@@ -44,8 +69,11 @@ impl Life {
         reap(&mut self.children.borrow_mut(), self.comm, constants)
     }
 
-    /// Collective over this communicator, which no rank uses any more.
+    /// Collective over this communicator, which no rank uses any more; a window's over its parent.
     fn free(&self, constants: &Constants) -> Outcome<()> {
+        if let Some(window) = self.window.borrow_mut().take() {
+            return window.free().map(drop);
+        }
         if self.comm == constants.comm_null {
             return Ok(());
         }
@@ -95,6 +123,21 @@ fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants) -
 pub(super) struct Loners(RefCell<ByRanks>);
 
 type ByRanks = HashMap<Box<[usize]>, Vec<Rc<Life>>>;
+
+/// A window that has not been freed. Its memory is MPI's until then: where it never is, the memory leaks.
+struct LiveWindow {
+    win: ffi::MPI_Win,
+    memory: Option<ManuallyDrop<Block>>,
+}
+
+impl LiveWindow {
+    /// Collective over the window's communicator.
+    fn free(mut self) -> Outcome<Option<Block>> {
+        // SAFETY: the window is live, no rank is in an epoch of it, and all ranks come here.
+        check("MPI_Win_free", unsafe { ffi::MPI_Win_free(&mut self.win) })?;
+        Ok(self.memory.map(ManuallyDrop::into_inner))
+    }
+}
 
 impl Mpi {
     /// Takes over a communicator that its ranks have made without the others. Collective over it.

@@ -28,6 +28,7 @@ mod send;
 mod session;
 mod status;
 mod tag;
+mod window;
 mod work;
 
 use constants::Constants;
@@ -41,6 +42,7 @@ pub(crate) use matched::Matched;
 pub(crate) use operator::{UserFunction, user_function};
 pub(crate) use request::Request;
 pub(crate) use session::{abort, library_version, start};
+pub(crate) use window::Window;
 
 /// A communicator. The fields that every message needs are copied here.
 pub(crate) struct Mpi {

@@ -5,7 +5,7 @@
 use super::family::Life;
 use super::operator::Operators;
 use super::status::check;
-use super::{Constants, Mpi, Shared, overrun, status, tag};
+use super::{Constants, Mpi, Shared, overrun, status, tag, window};
 use crate::engine::{Fault, Outcome};
 use crate::error::{Error, ErrorKind};
 use mpi::ffi;
@@ -37,6 +37,7 @@ pub(crate) fn start(checked: bool) -> Result<Session, Error> {
             .help("let rankine::launch initialise it"));
     }
     let overruns = overrun::prepare(checked);
+    window::prepare();
     initialise(&constants)?;
     begin(constants, checked, overruns).map_err(|fault| setup(&fault))
 }

@@ -12,11 +12,18 @@ struct rankine_constants {
     MPI_Datatype byte;
     MPI_Datatype scalars[14]; /* in the order of `Scalar`; MPI_DATATYPE_NULL where MPI has none */
     MPI_Op ops[10];           /* in the order of `Builtin` */
+    MPI_Op replace;
+    MPI_Op no_op;
+    MPI_Info info_null;
+    MPI_Win win_null;
     void *in_place;
     int any_source;
     int any_tag;
     int undefined;
     int comm_type_shared;
+    int lock_exclusive;
+    int lock_shared;
+    int mode_nosucceed;
     int thread_funneled;
     int tag_ub;
     int err_truncate;
@@ -43,11 +50,18 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .ops = {
             MPI_SUM, MPI_PROD, MPI_MIN, MPI_MAX, MPI_BAND, MPI_BOR, MPI_BXOR, MPI_LAND, MPI_LOR, MPI_LXOR,
         },
+        .replace = MPI_REPLACE,
+        .no_op = MPI_NO_OP,
+        .info_null = MPI_INFO_NULL,
+        .win_null = MPI_WIN_NULL,
         .in_place = MPI_IN_PLACE,
         .any_source = MPI_ANY_SOURCE,
         .any_tag = MPI_ANY_TAG,
         .undefined = MPI_UNDEFINED,
         .comm_type_shared = MPI_COMM_TYPE_SHARED,
+        .lock_exclusive = MPI_LOCK_EXCLUSIVE,
+        .lock_shared = MPI_LOCK_SHARED,
+        .mode_nosucceed = MPI_MODE_NOSUCCEED,
         .thread_funneled = MPI_THREAD_FUNNELED,
         .tag_ub = MPI_TAG_UB,
         .err_truncate = MPI_ERR_TRUNCATE,

@@ -6,6 +6,7 @@
 
 mod check;
 mod direct;
+mod exchange;
 mod gathering;
 mod part;
 mod posts;
