@@ -35,8 +35,8 @@ pub use comm::{
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
-pub use comm::{SharedWindow, Window};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
+pub use comm::{SharedWindow, Window};
 pub use comm::{ValueSend, ViewRecv, ViewSend};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};

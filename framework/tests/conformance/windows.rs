@@ -2,7 +2,7 @@
 
 use super::p2p::{next, previous};
 use num_complex::Complex;
-use rankine::op::{BitAnd, BitOr, BitXor, Max, Min, Prod, Sum};
+use rankine::op::{And, BitAnd, BitOr, BitXor, Max, Min, Or, Prod, Sum, Xor};
 use rankine::window::{Atomic, Lock, Merge, NoOp, Replace, Swap};
 use rankine::{Comm, Element, Error, ErrorKind, Op, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -122,7 +122,10 @@ where
     accumulates(world, Max, of(2), of)?;
     accumulates(world, BitAnd, of(127), of)?;
     accumulates(world, BitOr, of(64), of)?;
-    accumulates(world, BitXor, of(3), of)
+    accumulates(world, BitXor, of(3), of)?;
+    accumulates(world, And, of(5), of)?;
+    accumulates(world, Or, of(0), of)?;
+    accumulates(world, Xor, of(1), of)
 }
 
 pub fn accumulate_every_type(world: &Comm) -> Result<()> {

@@ -4,7 +4,9 @@
 //! `op`; two more make sense only here.
 
 use crate::comm::element::Element;
-use crate::comm::op::{BitAnd, BitOr, BitXor, Bits, Builtin, Max, Min, Number, Op, Ordered, Prod, Sum};
+use crate::comm::op::{
+    And, BitAnd, BitOr, BitXor, Bits, Builtin, Max, Min, Number, Op, Or, Ordered, Prod, Sum, Xor,
+};
 use crate::engine::Reduction;
 use crate::engine::window::{How, Merge as Engines};
 use num_complex::Complex;
@@ -76,7 +78,7 @@ impl<T: Atomic, const N: usize> Atomic for [T; N] {
     }
 }
 
-/// An operator of accumulate: those of [`op`](crate::op) that come with the framework, [`Replace`] and [`NoOp`].
+/// An operator of accumulate: the sums, extremes and bits of [`op`](crate::op), [`Replace`] and [`NoOp`].
 ///
 /// MPI promises atomicity among accesses with the same operator, and between those and [`NoOp`]: on one element, use
 /// one operator at a time.
@@ -111,6 +113,9 @@ operators! {
     BitAnd, Bits;
     BitOr, Bits;
     BitXor, Bits;
+    And, Bits;
+    Or, Bits;
+    Xor, Bits;
 }
 
 /// What is sent takes the place of what is there: an atomic put.
