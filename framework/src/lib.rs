@@ -37,7 +37,7 @@ pub use comm::{
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{SharedWindow, Window};
-pub use comm::{ValueSend, ViewRecv, ViewSend};
+pub use comm::{ValueRecv, ValueSend, ViewRecv, ViewSend};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};

@@ -23,6 +23,7 @@ pub(crate) mod plan;
 mod request;
 mod scope;
 mod shorthand;
+mod sparse;
 mod topology;
 mod value;
 mod view;
@@ -41,7 +42,7 @@ pub use plan::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
-pub use value::ValueSend;
+pub use value::{ValueRecv, ValueSend};
 pub use view::{ViewRecv, ViewSend};
 pub use window::{SharedWindow, Window};
 

@@ -321,22 +321,26 @@ impl Comm {
     /// Starts sending `data`; [`OwnedSend::wait`] gives it back. No scope is needed.
     #[track_caller]
     pub fn isend_owned<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Result<OwnedSend<T>> {
-        let place = Location::caller();
-        self.check_dest("isend_owned", dest, tag, place)?;
+        self.isend_owned_as("isend_owned", Mode::Standard, data, dest, tag, Location::caller())
+    }
+
+    pub(crate) fn isend_owned_as<T: Element>(
+        &self,
+        call: &str,
+        mode: Mode,
+        data: Vec<T>,
+        dest: usize,
+        tag: i32,
+        place: Place,
+    ) -> Result<OwnedSend<T>> {
+        self.check_dest(call, dest, tag, place)?;
         // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
         let started = unsafe {
-            self.engine().isend(
-                Mode::Standard,
-                data.as_ptr().cast(),
-                size_of_val(&data[..]),
-                T::KIND,
-                dest,
-                tag,
-            )
+            self.engine().isend(mode, data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag)
         };
         match started {
             Ok(request) => Ok(OwnedSend(Owned::new(self.inner.clone(), request, data))),
-            Err(fault) => Err(self.fault("isend_owned", place, fault, named::<T>())),
+            Err(fault) => Err(self.fault(call, place, fault, named::<T>())),
         }
     }
 

@@ -121,6 +121,27 @@ pub fn sends_are_tested_until_done(world: &Comm) -> Result<()> {
     Ok(())
 }
 
+pub fn receives_are_tested_until_done(world: &Comm) -> Result<()> {
+    for wanted in [ANY_SOURCE, previous(world).into()] {
+        let mut recv = world.irecv_value::<Task>(wanted, 6)?;
+        drop(world.irecv_value::<u8>(wanted, 6)?);
+        let send = world.isend_value(&task_of(world.rank(), 77), next(world), 6)?;
+        let (got, status) = loop {
+            match recv.test()? {
+                Test::Done(done) => break done,
+                Test::Pending(again) => recv = again,
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!((got, status.source), (task_of(previous(world), 77), previous(world)));
+        send.wait()?;
+    }
+    let recv = world.irecv_value::<bool>(previous(world), 6)?;
+    let send = world.isend_value(&9u8, next(world), 6)?;
+    assert_eq!(recv.wait().err().expect("no bool").kind(), ErrorKind::TypeMismatch);
+    send.wait()
+}
+
 /// A receive of elements never takes a value, nor a receive of a value elements, whatever their lengths.
 pub fn never_mixed_with_elements(world: &Comm) -> Result<()> {
     if world.rank() == 0 {

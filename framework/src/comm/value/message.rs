@@ -1,13 +1,17 @@
 //! One value from one rank to another: blocking, nonblocking, and both ways at once.
 
 use super::{Byte, NAMED};
-use crate::comm::Comm;
+use crate::comm::element::Element;
 use crate::comm::p2p::{Source, Status, Tag};
 use crate::comm::request::{OwnedSend, Test};
+use crate::comm::{Comm, Inner};
+use crate::engine::{self, Envelope, Fault, Place};
 use crate::error::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
 use std::panic::Location;
+use std::rc::Rc;
 
 impl Comm {
     /// Sends anything that serde can write to rank `dest`, whose [`Comm::recv_value`] makes a value of it again.
@@ -95,6 +99,29 @@ impl Comm {
         let bytes = self.encode("isend_value", value, place)?;
         Ok(ValueSend(self.isend_owned(bytes, dest, tag)?))
     }
+
+    /// Starts receiving a value. How long it is only the sender knows, so the message is matched when the handle is tested or
+    /// waited for: of two such receives that could take it, the one that asks first does.
+    ///
+    /// ```
+    /// rankine::testing::ranks([2], |world| {
+    ///     let incoming = world.irecv_value::<Vec<String>>(1 - world.rank(), 3)?;
+    ///     let outgoing = world.isend_value(&vec!["a", "b"], 1 - world.rank(), 3)?;
+    ///     // work that needs neither
+    ///     assert_eq!(incoming.wait()?.0, ["a", "b"]);
+    ///     outgoing.wait()
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn irecv_value<T: DeserializeOwned>(
+        &self,
+        source: impl Into<Source>,
+        tag: impl Into<Tag>,
+    ) -> Result<ValueRecv<T>> {
+        let (from, tagged) =
+            self.check_source("irecv_value", source.into(), tag.into(), Location::caller())?;
+        Ok(ValueRecv { comm: self.inner.clone(), from, tagged, value: PhantomData })
+    }
 }
 
 /// A value on its way; from [`Comm::isend_value`].
@@ -115,5 +142,53 @@ impl ValueSend {
             Test::Done(_) => Test::Done(()),
             Test::Pending(again) => Test::Pending(ValueSend(again)),
         })
+    }
+}
+
+/// A value that is to come; from [`Comm::irecv_value`]. Dropped or forgotten, it takes no message.
+#[must_use = "the value comes from wait()"]
+pub struct ValueRecv<T> {
+    comm: Rc<Inner>,
+    from: engine::From,
+    tagged: engine::Tagged,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> ValueRecv<T> {
+    /// Blocks until a message is there, and makes a value of it.
+    ///
+    /// # Errors
+    /// Those of [`Comm::recv_value`].
+    #[track_caller]
+    pub fn wait(self) -> Result<(T, Status)> {
+        let place = Location::caller();
+        let _timed = self.comm.clock.communicating();
+        self.read("wait", self.comm.engine.recv_parcel::<Byte>(self.from, self.tagged), place)
+    }
+
+    /// Looks whether a message is there.
+    #[track_caller]
+    pub fn test(self) -> Result<Test<(T, Status), Self>> {
+        let place = Location::caller();
+        let engine = &self.comm.engine;
+        match engine.improbe(self.from, self.tagged, Byte::KIND) {
+            Ok(None) => Ok(Test::Pending(self)),
+            Ok(Some(matched)) => {
+                self.read("test", engine.mrecv_parcel::<Byte>(matched), place).map(Test::Done)
+            }
+            Err(fault) => self.read("test", Err(fault), place).map(Test::Done),
+        }
+    }
+
+    fn read(
+        &self,
+        call: &str,
+        came: Result<(Vec<Byte>, Envelope), Fault>,
+        place: Place,
+    ) -> Result<(T, Status)> {
+        let comm = Comm { inner: self.comm.clone() };
+        let (bytes, envelope) = came.map_err(|fault| comm.fault(call, place, fault, NAMED))?;
+        let status = Status::of::<Byte>(envelope);
+        Ok((comm.decode(call, &bytes, status, place)?, status))
     }
 }

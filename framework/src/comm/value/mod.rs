@@ -7,7 +7,7 @@
 mod collective;
 mod message;
 
-pub use message::ValueSend;
+pub use message::{ValueRecv, ValueSend};
 
 use super::element::{Element, Kind};
 use super::{Comm, Status};

@@ -1,0 +1,139 @@
+//! Sparse exchange: every rank names only those it sends to, and finds out who sends to it.
+//!
+//! The algorithm is NBX (Hoefler, Siebert, Lumsdaine: Scalable communication protocols for dynamic sparse data exchange,
+//! PPoPP 2010). A rank sends synchronously and takes what comes; once all its messages have been taken it enters a
+//! nonblocking barrier. When that is over, everybody's have been, and nothing more can come. No rank does anything in
+//! proportion to the number of ranks.
+
+use super::backstage::tags;
+use super::collective::OwnedCollective;
+use super::p2p::{ANY_SOURCE, Status};
+use super::request::{OwnedSend, Test};
+use super::value::Byte;
+use super::{Comm, Element};
+use crate::engine::{Mode, Place};
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::panic::Location;
+
+impl Comm {
+    /// Sends each vector to the rank beside it; gives back what came, with who sent it, in the order of the senders (and of
+    /// their lists, where one sends several). Ranks that are not named hear nothing. Collective.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3, 5], |world| {
+    ///     // Odd ranks write to rank 0.
+    ///     let mine = if world.rank() % 2 == 1 { vec![(0, vec![world.rank() as f64])] } else { vec![] };
+    ///     let got = world.exchange_sparse(mine)?;
+    ///     let odd: Vec<_> = (1..world.size()).step_by(2).map(|r| (r, vec![r as f64])).collect();
+    ///     assert_eq!(got, if world.rank() == 0 { odd } else { vec![] });
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A rank that is not in the communicator: then this rank sends nothing, and the exchange of the others is whole.
+    #[track_caller]
+    pub fn exchange_sparse<T: Element>(
+        &self,
+        messages: Vec<(usize, Vec<T>)>,
+    ) -> Result<Vec<(usize, Vec<T>)>> {
+        let (call, place) = ("exchange_sparse", Location::caller());
+        match self.check_dests(call, messages.iter().map(|message| message.0), place) {
+            Ok(()) => self.nbx(call, messages, place),
+            Err(error) => self.send_nothing::<T, _>(call, error, place),
+        }
+    }
+
+    /// As [`Comm::exchange_sparse`], for anything serde can write.
+    ///
+    /// # Errors
+    /// Also a value that cannot be encoded (then, too, this rank sends nothing), and bytes that are no `T`.
+    #[track_caller]
+    pub fn exchange_sparse_values<T: Serialize + DeserializeOwned>(
+        &self,
+        messages: Vec<(usize, T)>,
+    ) -> Result<Vec<(usize, T)>> {
+        let (call, place) = ("exchange_sparse_values", Location::caller());
+        let encoded =
+            self.check_dests(call, messages.iter().map(|message| message.0), place).and_then(|()| {
+                messages.iter().map(|(dest, value)| Ok((*dest, self.encode(call, value, place)?))).collect()
+            });
+        let received = match encoded {
+            Ok(encoded) => self.nbx::<Byte>(call, encoded, place)?,
+            Err(error) => return self.send_nothing::<Byte, _>(call, error, place),
+        };
+        let decode = |(source, bytes): (usize, Vec<Byte>)| {
+            let status = Status { source, tag: tags::SPARSE, len: bytes.len() };
+            Ok((source, self.decode(call, &bytes, status, place)?))
+        };
+        received.into_iter().map(decode).collect()
+    }
+
+    fn check_dests(&self, call: &str, mut dests: impl Iterator<Item = usize>, place: Place) -> Result<()> {
+        dests.try_for_each(|dest| self.check_dest(call, dest, 0, place))
+    }
+
+    /// Takes part with no messages, so that the others do not wait for this rank, which has failed.
+    #[cold]
+    #[track_caller]
+    fn send_nothing<T: Element, R>(&self, call: &str, error: Error, place: Place) -> Result<R> {
+        self.nbx::<T>(call, Vec::new(), place)?;
+        Err(error)
+    }
+
+    #[track_caller]
+    fn nbx<T: Element>(
+        &self,
+        call: &str,
+        messages: Vec<(usize, Vec<T>)>,
+        place: Place,
+    ) -> Result<Vec<(usize, Vec<T>)>> {
+        let _timed = self.inner.clock.communicating();
+        let (comm, me) = (self.backstage(), self.rank());
+        // A rank may be in the next exchange while another still looks for messages of this one; no further, since the
+        // next one's barrier waits for both. So two tags keep them apart.
+        let tag = tags::SPARSE + self.next_round();
+        let mut received = Vec::new();
+        let mut sends: Vec<Option<OwnedSend<T>>> = Vec::with_capacity(messages.len());
+        for (dest, data) in messages {
+            match dest == me {
+                true => received.push((me, data)),
+                false => {
+                    sends.push(Some(comm.isend_owned_as(call, Mode::Synchronous, data, dest, tag, place)?))
+                }
+            }
+        }
+        let mut barrier: Option<OwnedCollective<()>> = None;
+        loop {
+            let mut idle = true;
+            while let Some(status) = comm.iprobe::<T>(ANY_SOURCE, tag)? {
+                let (data, status) = comm.recv_vec(status.source, tag)?;
+                received.push((status.source, data));
+                idle = false;
+            }
+            barrier = match barrier {
+                Some(under_way) => match under_way.test()? {
+                    Test::Done(()) => break,
+                    Test::Pending(again) => Some(again),
+                },
+                None => {
+                    for send in &mut sends {
+                        *send = match send.take().map(OwnedSend::test).transpose()? {
+                            Some(Test::Pending(again)) => Some(again),
+                            Some(Test::Done(_)) | None => None,
+                        };
+                    }
+                    sends.retain(Option::is_some);
+                    if sends.is_empty() { Some(comm.ibarrier_owned()?) } else { None }
+                }
+            };
+            if idle {
+                std::thread::yield_now();
+            }
+        }
+        received.sort_by_key(|message| message.0);
+        Ok(received)
+    }
+}
