@@ -138,7 +138,7 @@ pub fn receives_are_tested_until_done(world: &Comm) -> Result<()> {
     }
     let recv = world.irecv_value::<bool>(previous(world), 6)?;
     let send = world.isend_value(&9u8, next(world), 6)?;
-    assert_eq!(recv.wait().err().expect("no bool").kind(), ErrorKind::TypeMismatch);
+    assert_eq!(recv.wait().unwrap_err().kind(), ErrorKind::TypeMismatch);
     send.wait()
 }
 
