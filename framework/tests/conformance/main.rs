@@ -107,6 +107,7 @@ fn all() -> Vec<Case> {
         moving: 1, Any [bcast, gather, gatherv, scatter, scatterv, allgather, allgatherv, alltoall, alltoallv, alltoallv_in_place];
         reducing: 1, Any [reduce, allreduce, scan, exscan, reduce_scatter, reduce_scatter_block];
         under_way: 1, Any [many_kinds_at_once, blocking_meanwhile, hundreds_outstanding, forgotten, dropped, wildcards_see_no_collective, large, failed_scope, plans_out_of_turn];
+        under_way: 2, Any [panicking_operator];
         misuse: 1, Any [roots, lengths, blocks];
         misuse: 2, Any [overlaps];
         misuse: 2, CheckedMpi [disagreements, counts_that_disagree, nonblocking_disagreements];

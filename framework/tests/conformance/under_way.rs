@@ -3,6 +3,7 @@
 use super::p2p::{next, previous};
 use rankine::op::{Max, Sum};
 use rankine::{ANY_SOURCE, ANY_TAG, Blocks, Comm, Error, ErrorKind, Result, Test};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What `iallreduce` of `rank + i` gives at position i.
 fn sum(world: &Comm, i: usize) -> usize {
@@ -218,6 +219,38 @@ pub fn plans_out_of_turn(world: &Comm) -> Result<()> {
     for _ in 0..5 {
         barrier.start()?;
         barrier.wait()?;
+    }
+    Ok(())
+}
+
+/// An operator that panics does so in the call that needs the answer, on some rank; nobody hangs, and no memory is
+/// lost or written later.
+pub fn panicking_operator(world: &Comm) -> Result<()> {
+    fn bad(_: u64, _: u64) -> u64 {
+        // A panic without a word from the hook.
+        resume_unwind(Box::new("on purpose, in an operator"))
+    }
+    let somewhere = |outcome: std::thread::Result<Result<()>>| -> Result<()> {
+        // Where it did not panic, the call may have failed or not.
+        let panicked = outcome.err().map(|payload| *payload.downcast::<&str>().expect("its own words"));
+        assert!(panicked.is_none_or(|words| words == "on purpose, in an operator"));
+        assert_eq!(world.allreduce(u8::from(panicked.is_some()), Max)?, 1);
+        Ok(())
+    };
+    let caught = |f: &dyn Fn() -> Result<()>| catch_unwind(AssertUnwindSafe(f));
+    for len in [1usize, 3000] {
+        somewhere(caught(&|| world.allreduce_in_place(&mut vec![1; len], bad)))?;
+        somewhere(caught(&|| world.reduce_scatter_block(&vec![1; len * world.size()], bad).map(drop)))?;
+        somewhere(caught(&|| world.iscan_owned(vec![1; len], bad)?.wait().map(drop)))?;
+        somewhere(caught(&|| {
+            let mut data = vec![1; len];
+            world.scope(|s| s.iallreduce_in_place(&mut data, bad)?.wait().map(drop))
+        }))?;
+        somewhere(caught(&|| {
+            let mut plan = world.plan_reduce(vec![1; len], bad, 0)?;
+            plan.start()?;
+            plan.wait().map(drop)
+        }))?;
     }
     Ok(())
 }

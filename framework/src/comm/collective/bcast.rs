@@ -54,6 +54,19 @@ impl<'scope> Scope<'scope, '_> {
     ///     })
     /// });
     /// ```
+    ///
+    /// Until then nobody can touch it:
+    ///
+    /// ```compile_fail,E0503
+    /// rankine::testing::ranks([1], |world| {
+    ///     let mut parameters = [0.5];
+    ///     world.scope(|s| {
+    ///         let sent = s.ibcast(&mut parameters, 0)?;
+    ///         parameters[0] = 1.0;
+    ///         sent.wait().map(drop)
+    ///     })
+    /// });
+    /// ```
     #[track_caller]
     pub fn ibcast<T: Element>(
         &'scope self,
