@@ -424,6 +424,7 @@ impl Engine {
     /// # Safety
     /// Until it returns: the send side is valid for reads and the receive side for writes of the bytes that their
     /// layouts name; nobody else writes the former or touches the latter; the two do not overlap.
+    #[inline]
     pub unsafe fn collective(&self, part: &Collective<'_>, place: Place) -> Outcome<()> {
         // SAFETY: the caller's promise is passed on.
         either!(self, e => unsafe { e.collective(part, place) })

@@ -58,8 +58,8 @@ impl Reduction {
     ///
     /// Panics if the lengths differ or are no multiple of the element's size.
     pub fn fold(&self, acc: &mut [u8], x: &[u8]) {
-        assert!(acc.len() == x.len() && acc.len().is_multiple_of(self.element_size.max(1)));
         let n = acc.len() / self.element_size.max(1);
+        assert!(acc.len() == x.len() && (n * self.element_size == acc.len() || self.element_size == 0));
         // SAFETY: both slices hold `n` elements of the type that `fold` was compiled for, they do not overlap
         // (one is `&mut`), and `fold` reads and writes unaligned.
         unsafe { (self.fold)(acc.as_mut_ptr(), x.as_ptr(), n) }

@@ -79,6 +79,21 @@ impl Direct {
     }
 }
 
+impl Direct {
+    /// What `rank`, which has been seen to show something, says of its call.
+    fn claim(&self, rank: usize, number: u64) -> Claim {
+        while !self.claims.shown(rank, number) {
+            // It comes right after what has been seen.
+            std::hint::spin_loop();
+        }
+        // SAFETY: just seen to be shown.
+        match unsafe { self.claims.value(rank, number, |claim| *claim) } {
+            Some(claim) => claim,
+            None => unreachable!("shown with a claim"),
+        }
+    }
+}
+
 /// A call that all ranks are in.
 struct Met<'d> {
     direct: &'d Direct,
@@ -113,7 +128,7 @@ impl Local {
             let (given, len) = part.contribution(self.rank, size);
             // SAFETY: the caller's promise: `given` is the send side, or where that is in place the receive side.
             let met = self.show(direct, &part, call, claim, |shown| unsafe {
-                std::ptr::copy_nonoverlapping(given, shown.small.0.as_mut_ptr(), len);
+                small::copy(given, shown.small.0.as_mut_ptr(), len);
             })?;
             // SAFETY: the caller's promise, and the ranks agree.
             unsafe { small::answer(&part, self.rank, size, call.op, |rank| met.small(rank)) };
@@ -179,16 +194,17 @@ impl Local {
         }
         let number = own.number.load(Ordering::Relaxed) + 1;
         own.number.store(number, Ordering::Relaxed);
-        // SAFETY: numbered one after the other, and left for good where one was not seen to be shown by all. The claim
-        // goes before what is shown, whose stamp is watched for both.
+        // SAFETY: numbered one after the other, and left for good where one was not seen to be shown by all.
         unsafe {
-            direct.claims.show(me, number, |at| *at = Some(claim()));
             direct.posts.show(me, number, |shown| {
                 shown.words = words;
                 bring(shown);
             });
         }
         self.wake_members();
+        // The others wait for the words, and hardly ever look at the claim.
+        // SAFETY: as above.
+        unsafe { direct.claims.show(me, number, |at| *at = Some(claim())) };
         let mut next = 0;
         let waited = self.world.wait(self.me, || {
             while next < size && (next == me || direct.posts.shown(next, number)) {
@@ -214,13 +230,7 @@ impl Local {
     /// program.
     #[cold]
     fn look_closer<'d>(&self, direct: &'d Direct, number: u64) -> Outcome<Met<'d>> {
-        let claim = |rank: usize| {
-            // SAFETY: shown before what has been seen to be shown.
-            match unsafe { direct.claims.value(rank, number, |claim| *claim) } {
-                Some(claim) => claim,
-                None => unreachable!("shown with a claim"),
-            }
-        };
+        let claim = |rank: usize| direct.claim(rank, number);
         let size = self.size();
         let first = claim(0);
         if (1..size).all(|rank| check::same(&claim(rank), &first)) {
@@ -247,6 +257,7 @@ impl Local {
     ///
     /// # Safety
     /// All parts are as promised to [`Local::collective`].
+    #[inline(never)]
     unsafe fn do_share(&self, met: &Met<'_>, part: &Part, op: Option<&Reduction>) -> Outcome<()> {
         let (size, me, posts, number) = (self.size(), self.rank, &met.direct.posts, met.number);
         let parts = |rank: usize| met.part(rank);
@@ -284,12 +295,7 @@ impl Local {
             resume_unwind(payload);
         }
         if let Some(misfit) = misfit {
-            // SAFETY: shown before what has been seen to be shown, and not before the call after next again.
-            let claim = |rank: usize| unsafe { met.direct.claims.value(rank, number, |claim| *claim) };
-            let claim = |rank: usize| match claim(rank) {
-                Some(claim) => claim,
-                None => unreachable!("shown with a claim"),
-            };
+            let claim = |rank: usize| met.direct.claim(rank, number);
             return Err(Fault::Mismatch(check::told(me, size, &claim, Some(misfit))));
         }
         if outcome.is_ok() {

@@ -6,9 +6,9 @@ use crate::engine::{Call, Reduction};
 /// The most a rank contributes to a small collective, in bytes.
 pub(super) const SMALL: usize = 96;
 
-/// Some bytes, aligned as any number.
+/// Some bytes.
 #[derive(Clone, Copy)]
-#[repr(align(16))]
+#[repr(align(8))]
 pub(super) struct Small(pub [u8; SMALL]);
 
 impl Small {
@@ -25,7 +25,9 @@ pub(super) fn fold<'a>(
     given: impl Fn(usize) -> &'a [u8; SMALL],
 ) {
     let len = acc.len();
-    acc.copy_from_slice(&given(0)[at..at + len]);
+    let first = &given(0)[at..at + len];
+    // SAFETY: as many bytes on both sides.
+    unsafe { copy(first.as_ptr(), acc.as_mut_ptr(), len) };
     for rank in 1..ranks {
         op.fold(acc, &given(rank)[at..at + len]);
     }
@@ -52,9 +54,7 @@ pub(super) unsafe fn answer<'a>(
 ) {
     let bytes = part.bytes();
     // SAFETY: what a rank receives has room for a block at these places, and overlaps no contribution.
-    let write = |at: usize, data: &[u8]| unsafe {
-        std::ptr::copy_nonoverlapping(data.as_ptr(), part.recv.add(at), data.len());
-    };
+    let write = |at: usize, data: &[u8]| unsafe { copy(data.as_ptr(), part.recv.add(at), data.len()) };
     let reduced = |ranks: usize, at: usize| {
         if let Some(op) = op {
             let mut acc = Small::EMPTY;
@@ -80,5 +80,20 @@ pub(super) unsafe fn answer<'a>(
             write(sender * bytes, &given(sender)[rank * bytes..(rank + 1) * bytes]);
         }),
         _ => {}
+    }
+}
+
+/// Copies a few bytes; one number without a call.
+///
+/// # Safety
+/// As [`std::ptr::copy_nonoverlapping`].
+#[inline(always)]
+pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match len {
+            8 => to.cast::<[u8; 8]>().write_unaligned(from.cast::<[u8; 8]>().read_unaligned()),
+            _ => std::ptr::copy_nonoverlapping(from, to, len),
+        }
     }
 }
