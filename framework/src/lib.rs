@@ -49,8 +49,8 @@ pub use run::{Run, main};
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.
 pub mod op {
     pub use crate::comm::op::{
-        And, BitAnd, BitOr, BitXor, Commutative, First, Last, Located, Max, MaxLoc, Min, MinLoc, Or, Prod,
-        Sum, Xor, commutative,
+        And, BitAnd, BitOr, BitXor, Commutative, Exact, First, Last, Located, Max, MaxLoc, Min, MinLoc, Or,
+        Prod, Sum, Summable, Xor, commutative,
     };
 }
 

@@ -20,6 +20,7 @@ mod notes;
 pub(crate) mod op;
 mod p2p;
 pub(crate) mod plan;
+mod reproducible;
 mod request;
 mod scope;
 mod shorthand;

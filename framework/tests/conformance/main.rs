@@ -18,6 +18,7 @@ mod operators;
 mod p2p;
 mod reducing;
 mod reference;
+mod reproducible;
 mod sparse;
 mod stress;
 mod topology;
@@ -114,6 +115,7 @@ fn all() -> Vec<Case> {
         windows: 1, Any [put_and_get_every_type, accumulate_every_type, tickets_under_contention, compare_and_swap, exclusive_locks_exclude, readers_and_writers, halo_as_by_messages, passive_queue, several_locks_at_once, vectors_come_back, uneven_and_empty, large_accesses, random_epochs, many_windows, shared_memory, mistakes_are_reported, epochs_that_fail, panics_in_epochs];
         windows: 2, Any [post_and_start, types_must_agree, windows_that_disagree];
         windows: 2, CheckedMpi [phases_that_disagree];
+        reproducible: 1, Any [sums_keep_their_bits, sums_of_special_values, elements_keep_their_bits, accumulators_merge];
         stress: 1, Any [random_traffic, random_collectives];
         values: 1, Any [round_trips, sends_are_tested_until_done, receives_are_tested_until_done, hostile_bytes, random_bytes, unwritable_values_are_not_sent, collectives, folds_keep_rank_order, one_failure_is_everybodys, collectives_keep_out_of_the_way];
         values: 2, Any [never_mixed_with_elements];

@@ -3,11 +3,18 @@
 //! An operator is a zero-sized value: one of the unit structs here, or a plain function or closure that
 //! captures nothing. How the ranks' contributions meet is the engines' business.
 
+mod blocks;
+mod exact;
+#[cfg(test)]
+mod exact_tests;
 mod located;
 mod number;
+mod summable;
 
+pub use exact::Exact;
 pub use located::{Located, MaxLoc, MinLoc};
 pub use number::{Bits, Number, Ordered};
+pub use summable::Summable;
 
 use super::element::Element;
 

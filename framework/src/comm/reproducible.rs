@@ -1,0 +1,110 @@
+//! Sums with the same bits for any number of ranks, any order and either engine: each is the exact sum, rounded once.
+//!
+//! How an exact sum is kept is in `op/exact`, which numbers have one in `op/summable`.
+
+use super::Comm;
+use super::op::{Exact, Sum, Summable};
+use crate::error::Result;
+use std::panic::Location;
+
+impl Comm {
+    /// The sum of all elements of all ranks, rounded once: the same bits however the elements lie on how many ranks,
+    /// in any order, on either engine. Lengths may differ. Collective; every rank gets the answer.
+    ///
+    /// NaN, infinities, zeros: as [`Exact::value`]. It costs about as much as a plain sum of the elements, and the
+    /// reduction of 280 bytes (560 for complex numbers) instead of 8.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3, 4], |world| {
+    ///     // A hundred numbers, of which every rank has some.
+    ///     let mine: Vec<f64> = (0..100).skip(world.rank()).step_by(world.size()).map(|i| 0.1 * i as f64).collect();
+    ///     assert_eq!(world.sum_reproducible(&mine)?, 495.0);
+    ///     // Nothing is lost where a plain sum loses everything.
+    ///     let mine = if world.rank() == 0 { vec![1e300, 1.0, -1e300] } else { vec![] };
+    ///     assert_eq!(world.sum_reproducible(&mine)?, 1.0);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Comm::allreduce`].
+    #[track_caller]
+    pub fn sum_reproducible<T: Summable>(&self, values: &[T]) -> Result<T> {
+        let mut sums = [Exact::new(); 2];
+        T::add_all(values, &mut sums);
+        self.summed(&mut sums)
+    }
+
+    /// The dot product of `a` and `b` over all ranks (of complex numbers with `a` conjugated), with the same bits
+    /// however the pairs lie on how many ranks, in any order, on either engine. Lengths may differ between ranks.
+    /// Collective; every rank gets the answer.
+    ///
+    /// It is the exact one, rounded once, unless a product of two `f64` is so small (below 10⁻²⁹¹) that its last bits
+    /// are no `f64`, or too large for one.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let (a, b) = ([1e8 + 1.0, 1.0, 1e8], [1e8 - 1.0, 1.0, -1e8]);
+    ///     let mine = if world.rank() == world.size() - 1 { 0..3 } else { 0..0 };
+    ///     assert_eq!(world.dot_reproducible(&a[mine.clone()], &b[mine])?, 0.0);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// `a` and `b` of different lengths; else as [`Comm::allreduce`].
+    #[track_caller]
+    pub fn dot_reproducible<T: Summable>(&self, a: &[T], b: &[T]) -> Result<T> {
+        self.same_len("dot_reproducible", a.len(), b.len())?;
+        let mut sums = [Exact::new(); 2];
+        T::add_products(a, b, &mut sums);
+        self.summed(&mut sums)
+    }
+
+    /// Sums `values` of all ranks, all of one length, element by element, and leaves the answer in it on every rank:
+    /// each the exact sum, rounded once, so the same bits in any order of the ranks and on either engine. Collective.
+    ///
+    /// Every rank sums its share of the elements, so that as much travels as for an ordinary `allreduce`.
+    ///
+    /// ```
+    /// rankine::testing::ranks([3], |world| {
+    ///     let mut values = [[1e300, 0.1], [1.0, 0.2], [-1e300, 0.3]][world.rank()];
+    ///     world.allreduce_reproducible(&mut values)?;
+    ///     assert_eq!(values, [1.0, 0.6]);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Comm::alltoall`].
+    #[track_caller]
+    pub fn allreduce_reproducible<T: Summable>(&self, values: &mut [T]) -> Result<()> {
+        let (size, len) = (self.size(), values.len());
+        if size == 1 {
+            return Ok(());
+        }
+        let share = len.div_ceil(size);
+        let mut mine = vec![T::zeroed(); share * size];
+        mine[..len].copy_from_slice(values);
+        let all = self.alltoall(&mine)?;
+        let sums: Vec<T> = (0..share).map(|i| T::few(all[i..].iter().step_by(share).copied())).collect();
+        self.allgather_into(&sums, &mut mine)?;
+        values.copy_from_slice(&mine[..len]);
+        Ok(())
+    }
+
+    #[track_caller]
+    fn summed<T: Summable>(&self, sums: &mut [Exact; 2]) -> Result<T> {
+        self.allreduce_in_place(&mut sums[..T::PARTS], Sum)?;
+        Ok(T::rounded(&sums[..T::PARTS]))
+    }
+
+    #[track_caller]
+    fn same_len(&self, call: &str, a: usize, b: usize) -> Result<()> {
+        if a == b {
+            return Ok(());
+        }
+        let what = format!("a has {a} elements, b has {b}");
+        Err(self.usage(call, Location::caller(), what, "give both the same number of elements"))
+    }
+}
