@@ -35,6 +35,7 @@ pub use comm::{
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
+pub use comm::{Cancel, Message, Pending, Requests, VecRecv, wait_all};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{SharedWindow, Window};
 pub use comm::{ValueRecv, ValueSend, ViewRecv, ViewSend};

@@ -12,6 +12,9 @@ mod dims;
 pub(crate) mod element;
 mod graph;
 mod group;
+pub(crate) mod many;
+mod matched;
+mod modes;
 mod neighbor;
 mod neighbor_nonblocking;
 mod neighbor_plan;
@@ -36,11 +39,13 @@ pub use dims::dims_create;
 pub use element::{Element, Kind, Scalar};
 pub use graph::Graph;
 pub use group::{Comparison, Group, RankRange};
+pub use many::{Pending, Requests, wait_all};
+pub use matched::{Message, VecRecv};
 pub use neighbor_plan::NeighborPlan;
 pub use op::{Bits, Builtin, Number, Op, Ordered};
 pub use p2p::{ANY_SOURCE, ANY_TAG, Source, Status, TAG_MAX, Tag};
 pub use plan::{Plan, RecvPlan, SendPlan, finish_all, start_all};
-pub use request::{Buffer, OwnedRecv, OwnedSend, Request, Test};
+pub use request::{Buffer, Cancel, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
 pub use value::{ValueRecv, ValueSend};
@@ -77,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) size: usize,
     /// One a rank, shared by all its communicators.
     pub(crate) clock: Rc<Clock>,
+    /// For the scopes to come.
+    tables: scope::Spares,
     notes: notes::Notes,
     /// For the collectives with counts.
     pub(crate) scratch: Cell<collective::Scratch>,
@@ -97,6 +104,7 @@ impl Comm {
                 engine,
                 private: Rc::new(private),
                 clock,
+                tables: Default::default(),
                 notes: Default::default(),
                 scratch: Cell::default(),
                 backstage: Default::default(),

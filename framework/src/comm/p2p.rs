@@ -157,12 +157,22 @@ impl Comm {
     ) -> Result<(Vec<T>, Status)> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv_vec", source.into(), tag.into(), place)?;
+        self.recv_vec_at("recv_vec", from, tagged, place)
+    }
+
+    pub(crate) fn recv_vec_at<T: Element>(
+        &self,
+        call: &str,
+        from: engine::From,
+        tagged: engine::Tagged,
+        place: Place,
+    ) -> Result<(Vec<T>, Status)> {
         let _timed = self.inner.clock.communicating();
         let (data, envelope) = self
             .inner
             .engine
             .recv_parcel(from, tagged)
-            .map_err(|fault| self.fault("recv_vec", place, fault, named::<T>()))?;
+            .map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
         Ok((data, Status::of::<T>(envelope)))
     }
 
@@ -184,10 +194,56 @@ impl Comm {
         self.check_source("sendrecv", source, recv_tag, place)?;
         self.scope(|s| {
             let incoming = s.irecv_at(recv, source, recv_tag, place)?;
-            let outgoing = s.isend_at(send, dest, send_tag, place)?;
+            let outgoing = s.isend_as("sendrecv", Mode::Standard, send, dest, send_tag, place)?;
             let (_, status) = incoming.wait_at(place)?;
             outgoing.wait_at(place)?;
             Ok(status)
+        })
+    }
+
+    /// Sends `data` and receives another message in its place, as [`Comm::sendrecv`]. A shorter message leaves the rest
+    /// of `data` as it was. It takes a copy of what is sent.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let (right, left) = ((world.rank() + 1) % world.size(), (world.rank() + world.size() - 1) % world.size());
+    ///     let mut token = [world.rank()];
+    ///     world.sendrecv_replace(&mut token, right, 1, left, 1)?;
+    ///     assert_eq!(token, [left]);
+    ///     Ok(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn sendrecv_replace<T: Element>(
+        &self,
+        data: &mut [T],
+        dest: usize,
+        send_tag: i32,
+        source: impl Into<Source>,
+        recv_tag: impl Into<Tag>,
+    ) -> Result<Status> {
+        let outgoing = data.to_vec();
+        self.sendrecv(&outgoing, dest, send_tag, data, source, recv_tag)
+    }
+
+    /// As [`Comm::sendrecv`], of a message whose length only its sender knows.
+    #[track_caller]
+    pub fn sendrecv_vec<T: Element, U: Element>(
+        &self,
+        send: &[T],
+        dest: usize,
+        send_tag: i32,
+        source: impl Into<Source>,
+        recv_tag: impl Into<Tag>,
+    ) -> Result<(Vec<U>, Status)> {
+        let place = Location::caller();
+        self.check_dest("sendrecv_vec", dest, send_tag, place)?;
+        let (from, tagged) = self.check_source("sendrecv_vec", source.into(), recv_tag.into(), place)?;
+        self.scope(|s| {
+            let outgoing = s.isend_as("sendrecv_vec", Mode::Standard, send, dest, send_tag, place)?;
+            let received = self.recv_vec_at("sendrecv_vec", from, tagged, place)?;
+            outgoing.wait_at(place)?;
+            Ok(received)
         })
     }
 

@@ -3,6 +3,8 @@
 //! [`Request`] is on a buffer borrowed by a scope; [`OwnedSend`] and [`OwnedRecv`] own theirs. The calls that
 //! start borrowed ones are in `scope`.
 
+use super::many;
+use super::matched::Message;
 use super::p2p::{Source, Status, Tag, named, whole};
 use super::scope::Table;
 use super::{Comm, Element, Inner};
@@ -191,6 +193,56 @@ impl<'s, B: Buffer> Request<'s, B> {
     }
 }
 
+impl<'s, T: Element> Request<'s, &'s mut [T]> {
+    /// Takes the receive back, without waiting for anybody, and gives the buffer back. It may have been complete
+    /// already: then with its status, as [`Request::wait`].
+    ///
+    /// # Errors
+    /// It was complete with an error.
+    #[track_caller]
+    pub fn cancel(self) -> Result<Cancel<&'s mut [T]>> {
+        let (comm, place) = (self.table.comm, Location::caller());
+        let done = self.table.cancel_recv(self.index).and_then(|envelope| match envelope {
+            // SAFETY: the engine said that the operation is complete.
+            Some(envelope) => unsafe { <&mut [T]>::pick_up(self.raw, sealed::Arrived(envelope)) }
+                .map(|(buffer, status)| Cancel::Done(buffer, status))
+                .map_err(|failed| failed.0),
+            // SAFETY: the parts of a `&'s mut [T]`, and the engine said that nobody else uses it any more.
+            None => Ok(Cancel::Cancelled(unsafe {
+                std::slice::from_raw_parts_mut(self.raw.0.as_ptr(), self.raw.1)
+            })),
+        });
+        done.map_err(|fault| comm.fault("cancel", place, fault, named::<T>()))
+    }
+}
+
+impl<B: Buffer> many::sealed::Pending for Request<'_, B> {
+    type Done = B::Done;
+    fn maker(&self) -> many::sealed::Maker {
+        many::sealed::Maker(self.table.comm.inner.clone())
+    }
+    fn look(&mut self, look: many::sealed::Look<'_>) {
+        self.table.look(self.index, look.0);
+    }
+    fn conclude(self, how: many::sealed::How) -> Result<B::Done, many::sealed::Failed> {
+        let envelope = self.table.conclude(self.index, how.0).map_err(many::sealed::Failed)?;
+        // SAFETY: the engine said that the operation is complete.
+        unsafe { B::pick_up(self.raw, sealed::Arrived(envelope)) }
+    }
+    fn element() -> (&'static str, usize) {
+        B::element()
+    }
+}
+
+/// What became of a receive that was taken back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cancel<B> {
+    /// It was complete: what waiting would have given.
+    Done(B, Status),
+    /// It was not, and never will be: its buffer.
+    Cancelled(B),
+}
+
 /// An operation under way on buffers of its own. A forgotten one leaks them; a dropped one is cancelled if the engine
 /// can, and leaks them if not.
 pub(crate) struct Owned<B> {
@@ -211,7 +263,7 @@ impl<B> Owned<B> {
         Comm { inner: self.comm.clone() }
     }
 
-    fn finish(&mut self, outcome: Outcome<Envelope>) -> Outcome<(B, Envelope)> {
+    pub fn finish(&mut self, outcome: Outcome<Envelope>) -> Outcome<(B, Envelope)> {
         if matches!(outcome, Err(Fault::Aborted)) {
             return Err(Fault::Aborted);
         }
@@ -219,6 +271,20 @@ impl<B> Owned<B> {
         let envelope = outcome?;
         let data = self.data.take().expect("given back once");
         Ok((ManuallyDrop::into_inner(data), envelope))
+    }
+
+    /// Takes a receive back; its envelope if it was complete.
+    fn cancel_recv(&mut self) -> Outcome<(B, Option<Envelope>)> {
+        let request = self.request.as_mut().expect("used until it is complete");
+        let cancelled = self.comm.engine.cancel_recv(request);
+        let none = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
+        let complete = matches!(cancelled, Ok(Some(_)));
+        let (data, envelope) = self.finish(cancelled.map(|envelope| envelope.unwrap_or(none)))?;
+        Ok((data, complete.then_some(envelope)))
+    }
+
+    pub fn look(&mut self, look: &mut dyn FnMut(&engine::Engine, &mut engine::Request)) {
+        look(&self.comm.engine, self.request.as_mut().expect("used until it is complete"));
     }
 
     pub fn wait(&mut self) -> Outcome<(B, Envelope)> {
@@ -309,6 +375,54 @@ impl<T: Element> OwnedRecv<T> {
     }
 }
 
+impl<T: Element> OwnedRecv<T> {
+    /// Takes the receive back, without waiting for anybody, and gives the vector back, empty. It may have been complete
+    /// already: then as [`OwnedRecv::wait`].
+    ///
+    /// # Errors
+    /// It was complete with an error.
+    #[track_caller]
+    pub fn cancel(mut self) -> Result<Cancel<Vec<T>>> {
+        let done = self.0.cancel_recv().and_then(|(data, envelope)| match envelope {
+            Some(envelope) => received((data, envelope)).map(|(data, status)| Cancel::Done(data, status)),
+            None => Ok(Cancel::Cancelled(data)),
+        });
+        done.map_err(|fault| self.0.comm().fault("cancel", Location::caller(), fault, named::<T>()))
+    }
+}
+
+impl<T: Element> many::sealed::Pending for OwnedSend<T> {
+    type Done = Vec<T>;
+    fn maker(&self) -> many::sealed::Maker {
+        many::sealed::Maker(self.0.comm.clone())
+    }
+    fn look(&mut self, look: many::sealed::Look<'_>) {
+        self.0.look(look.0);
+    }
+    fn conclude(mut self, how: many::sealed::How) -> Result<Vec<T>, many::sealed::Failed> {
+        self.0.finish(how.0).map(|(data, _)| data).map_err(many::sealed::Failed)
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
+impl<T: Element> many::sealed::Pending for OwnedRecv<T> {
+    type Done = (Vec<T>, Status);
+    fn maker(&self) -> many::sealed::Maker {
+        many::sealed::Maker(self.0.comm.clone())
+    }
+    fn look(&mut self, look: many::sealed::Look<'_>) {
+        self.0.look(look.0);
+    }
+    fn conclude(mut self, how: many::sealed::How) -> Result<(Vec<T>, Status), many::sealed::Failed> {
+        self.0.finish(how.0).and_then(received).map_err(many::sealed::Failed)
+    }
+    fn element() -> (&'static str, usize) {
+        named::<T>()
+    }
+}
+
 fn received<T: Element>((mut data, envelope): (Vec<T>, Envelope)) -> Outcome<(Vec<T>, Status)> {
     let status = Status::of::<T>(whole::<T>(envelope)?);
     debug_assert!(status.len <= data.capacity());
@@ -368,10 +482,7 @@ impl Comm {
         let place = Location::caller();
         let (from, tagged) = self.check_source("irecv_owned", source.into(), tag.into(), place)?;
         buffer.clear();
-        let bytes = match size_of::<T>() {
-            0 => 0,
-            size => buffer.capacity() * size,
-        };
+        let bytes = room(&buffer);
         // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
         // or leaked.
         let started =
@@ -379,6 +490,34 @@ impl Comm {
         match started {
             Ok(request) => Ok(OwnedRecv(Owned::new(self.inner.clone(), request, buffer))),
             Err(fault) => Err(self.fault("irecv_owned", place, fault, named::<T>())),
+        }
+    }
+}
+
+/// The bytes of a vector's capacity.
+fn room<T>(buffer: &Vec<T>) -> usize {
+    match size_of::<T>() {
+        0 => 0,
+        size => buffer.capacity() * size,
+    }
+}
+
+impl<T: Element> Message<T> {
+    /// Starts receiving it into `buffer`, whose contents are discarded.
+    ///
+    /// # Errors
+    /// The buffer's capacity is less than the message, which is lost then.
+    #[track_caller]
+    pub fn irecv_owned(self, mut buffer: Vec<T>) -> Result<OwnedRecv<T>> {
+        let (comm, place) = (self.comm(), Location::caller());
+        buffer.clear();
+        let (at, bytes) = (buffer.as_mut_ptr().cast(), room(&buffer));
+        // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
+        // or leaked.
+        let started = unsafe { comm.engine().imrecv(self.hand_on(), at, bytes, T::KIND) };
+        match started {
+            Ok(request) => Ok(OwnedRecv(Owned::new(comm.inner, request, buffer))),
+            Err(fault) => Err(comm.fault("irecv_owned", place, fault, named::<T>())),
         }
     }
 }

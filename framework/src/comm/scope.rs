@@ -3,11 +3,12 @@
 //! The scope keeps the engine's record of every operation, so that one whose handle is forgotten is completed (or
 //! cancelled) all the same before the borrow ends. Owned buffers are in `request`.
 
-use super::p2p::{Source, Tag};
+use super::matched::Message;
+use super::p2p::{Source, Tag, named};
 use super::request::{Buffer, Request};
 use super::view::Deferred;
 use super::{Comm, Element};
-use crate::engine::{self, Envelope, Mode, Outcome, Place};
+use crate::engine::{self, Engine, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -54,6 +55,29 @@ impl<'c> Table<'c> {
         outcome
     }
 
+    pub fn look(&self, index: usize, look: &mut dyn FnMut(&Engine, &mut engine::Request)) {
+        let entry = &mut self.entries.borrow_mut()[index];
+        look(self.comm.engine(), entry.as_mut().expect("a handle is used once"));
+    }
+
+    /// Notes what the engine said of an operation.
+    pub fn conclude(&self, index: usize, outcome: Outcome<Envelope>) -> Outcome<Envelope> {
+        if !matches!(outcome, Err(engine::Fault::Aborted)) {
+            self.close(&mut self.entries.borrow_mut()[index]);
+        }
+        outcome
+    }
+
+    pub fn cancel_recv(&self, index: usize) -> Outcome<Option<Envelope>> {
+        let entry = &mut self.entries.borrow_mut()[index];
+        let request = entry.as_mut().expect("a handle is used once");
+        let outcome = self.comm.engine().cancel_recv(request);
+        if !matches!(outcome, Err(engine::Fault::Aborted)) {
+            self.close(entry);
+        }
+        outcome
+    }
+
     /// Completes everything that is still under way.
     fn finish(&self, place: Place) -> Result<()> {
         if self.open.get() == 0 {
@@ -87,15 +111,21 @@ impl<'c> Table<'c> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        if self.open.get() == 0 {
-            return;
+        if self.open.get() != 0 {
+            // Only a panic in the scope's closure or a failed completion comes here.
+            let why = Error::new(ErrorKind::Panic, "panicked with nonblocking operations under way")
+                .on_rank(self.comm.rank());
+            self.cancel(&why);
         }
-        // Only a panic in the scope's closure or a failed completion comes here.
-        let why = Error::new(ErrorKind::Panic, "panicked with nonblocking operations under way")
-            .on_rank(self.comm.rank());
-        self.cancel(&why);
+        // The next scope writes its records where these were.
+        let mut entries = self.entries.take();
+        entries.clear();
+        self.comm.inner.tables.borrow_mut().push(entries);
     }
 }
+
+/// Empty tables of scopes that have ended.
+pub(crate) type Spares = RefCell<Vec<Vec<Option<engine::Request>>>>;
 
 /// Starts nonblocking operations on buffers that outlive the scope; from [`Comm::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -151,7 +181,8 @@ impl Comm {
         f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
     ) -> Result<R> {
         let place = Location::caller();
-        let table = Table { comm: self, entries: RefCell::new(Vec::new()), open: Cell::new(0) };
+        let entries = RefCell::new(self.inner.tables.borrow_mut().pop().unwrap_or_default());
+        let table = Table { comm: self, entries, open: Cell::new(0) };
         let scope = Scope { table, deferred: Deferred::default(), scope: PhantomData, env: PhantomData };
         match f(&scope) {
             Ok(value) => {
@@ -193,7 +224,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         dest: usize,
         tag: i32,
     ) -> Result<Request<'scope, &'scope [T]>> {
-        self.isend_at(data, dest, tag, Location::caller())
+        self.isend_as("isend", Mode::Standard, data, dest, tag, Location::caller())
     }
 
     /// Starts receiving at most `data.len()` elements; [`Request::wait`] gives the buffer back with the status.
@@ -207,22 +238,23 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.irecv_at(data, source.into(), tag.into(), Location::caller())
     }
 
-    pub(crate) fn isend_at<T: Element>(
+    pub(crate) fn isend_as<T: Element>(
         &'scope self,
+        call: &str,
+        mode: Mode,
         data: &'scope [T],
         dest: usize,
         tag: i32,
         place: Place,
     ) -> Result<Request<'scope, &'scope [T]>> {
         let comm = self.table.comm;
-        comm.check_dest("isend", dest, tag, place)?;
+        comm.check_dest(call, dest, tag, place)?;
         let _timed = comm.inner.clock.communicating();
         // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
         // 'scope ends, whatever becomes of the handle.
-        let started = unsafe {
-            comm.engine().isend(Mode::Standard, data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag)
-        };
-        let request = started.map_err(|fault| comm.fault("isend", place, fault, super::p2p::named::<T>()))?;
+        let started =
+            unsafe { comm.engine().isend(mode, data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag) };
+        let request = started.map_err(|fault| comm.fault(call, place, fault, named::<T>()))?;
         Ok(Request::new(&self.table, self.table.add(request), <&[T]>::lay_down(data), place))
     }
 
@@ -242,7 +274,38 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let started = unsafe {
             comm.engine().irecv(raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND, from, tagged)
         };
-        let request = started.map_err(|fault| comm.fault("irecv", place, fault, super::p2p::named::<T>()))?;
+        let request = started.map_err(|fault| comm.fault("irecv", place, fault, named::<T>()))?;
+        Ok(Request::new(&self.table, self.table.add(request), raw, place))
+    }
+
+    /// Starts receiving a message that was matched; as [`Scope::irecv`].
+    ///
+    /// # Errors
+    /// `data` is shorter than the message, which is lost then.
+    #[track_caller]
+    pub fn irecv_message<T: Element>(
+        &'scope self,
+        message: Message<T>,
+        data: &'scope mut [T],
+    ) -> Result<Request<'scope, &'scope mut [T]>> {
+        self.irecv_message_at("irecv_message", message, data, Location::caller())
+    }
+
+    pub(crate) fn irecv_message_at<T: Element>(
+        &'scope self,
+        call: &str,
+        message: Message<T>,
+        data: &'scope mut [T],
+        place: Place,
+    ) -> Result<Request<'scope, &'scope mut [T]>> {
+        // The message's own communicator, which may be another than the scope's: requests may be used with either.
+        let comm = message.comm();
+        let raw = <&mut [T]>::lay_down(data);
+        // SAFETY: as in `irecv_at`.
+        let started = unsafe {
+            comm.engine().imrecv(message.hand_on(), raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND)
+        };
+        let request = started.map_err(|fault| comm.fault(call, place, fault, named::<T>()))?;
         Ok(Request::new(&self.table, self.table.add(request), raw, place))
     }
 }

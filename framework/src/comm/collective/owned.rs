@@ -3,6 +3,7 @@
 //! What starts one is in the file of each family; the engine's side of it is `Owned` in `comm/request`.
 
 use super::Vectors;
+use crate::comm::many::sealed::{Failed, How, Look, Maker, Pending};
 use crate::comm::request::{Owned, Test};
 use crate::error::Result;
 use std::panic::Location;
@@ -38,5 +39,21 @@ impl<B: Vectors> OwnedCollective<B> {
             Ok(None) => Ok(Test::Pending(self)),
             Err(fault) => Err(self.0.comm().fault("test", Location::caller(), fault, ("elements", 1))),
         }
+    }
+}
+
+impl<B: Vectors> Pending for OwnedCollective<B> {
+    type Done = B;
+    fn maker(&self) -> Maker {
+        Maker(self.0.comm.clone())
+    }
+    fn look(&mut self, look: Look<'_>) {
+        self.0.look(look.0);
+    }
+    fn conclude(mut self, how: How) -> Result<B, Failed> {
+        self.0.finish(how.0).map(|(data, _)| data).map_err(Failed)
+    }
+    fn element() -> (&'static str, usize) {
+        ("elements", 1)
     }
 }

@@ -7,7 +7,7 @@ use super::copy;
 use crate::comm::p2p::{Source, Status, Tag};
 use crate::comm::request::{OwnedRecv, OwnedSend, Request};
 use crate::comm::{Comm, Element, Scope};
-use crate::engine::Place;
+use crate::engine::{Mode, Place};
 use crate::error::Result;
 use ndarray::{ArrayView, ArrayViewMut, Dimension};
 use std::cell::RefCell;
@@ -208,7 +208,14 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         place: Place,
     ) -> Result<ViewSend<'scope, 'env, T>> {
         if let Some(data) = view.to_slice() {
-            return Ok(ViewSend(SendWay::Straight(self.isend_at(data, dest, tag, place)?)));
+            return Ok(ViewSend(SendWay::Straight(self.isend_as(
+                "isend",
+                Mode::Standard,
+                data,
+                dest,
+                tag,
+                place,
+            )?)));
         }
         let comm = self.comm();
         comm.check_dest("isend_view", dest, tag, place)?;

@@ -63,10 +63,11 @@ impl Local {
 
     /// Whether rank `to` has posted a receive for a message of ours.
     fn is_expected(&self, to: usize, tag: i32) -> bool {
-        let inbox = &self.world.inboxes[to];
+        // Before the lock, which the first use of a link takes too.
+        let (inbox, link) = (&self.world.inboxes[to], self.world.link(to, self.me));
         let mut sorted = inbox.lock();
         // What we sent before comes before.
-        sorted.drain(&self.world, inbox, self.world.link(to, self.me));
+        sorted.drain(&self.world, inbox, link);
         let expected = sorted.expects(self.context, self.rank as u32, tag);
         drop(sorted);
         inbox.tell_owner();

@@ -4,6 +4,7 @@ use super::Mpi;
 use super::count::Extent;
 use super::parcel::Arrived;
 use super::request::{Request, Role};
+use super::session::is_initialised;
 use super::status::check;
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, From, Outcome, Tagged};
@@ -65,6 +66,10 @@ impl Mpi {
 
     /// MPI has no other end for a matched message than to receive it.
     pub fn discard(&self, matched: Matched) -> Outcome<()> {
+        if !is_initialised() {
+            // Its handle outlived the job.
+            return Ok(());
+        }
         self.unpack::<u8>(matched.arrived).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 //! A receive that stays without its message is looked into by `diagnose`.
 
 use super::patience::{Patience, TIGHT};
+use super::session::is_initialised;
 use super::status::{SUCCESS, blank, bytes, check, class, envelope, failure};
 use super::tag::Pattern;
 use super::work::Work;
@@ -25,9 +26,12 @@ pub(crate) struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Once,
-    Idle,
-    Running,
+    Idle(At),
+    Running(At),
 }
+
+/// Where a plan's buffer is.
+pub(super) type At = *mut u8;
 
 impl Request {
     /// One that is started once.
@@ -39,8 +43,8 @@ impl Request {
     /// MPI has said that the operation is over: a plan's next turn may come.
     #[inline]
     pub(super) fn over(&mut self) {
-        if self.turn == Turn::Running {
-            self.turn = Turn::Idle;
+        if let Turn::Running(at) = self.turn {
+            self.turn = Turn::Idle(at);
         }
     }
 }
@@ -188,9 +192,15 @@ impl Mpi {
     /// See [`Engine::cancel`](crate::engine::Engine::cancel). MPI can take a receive back without the other side,
     /// but not a send or a collective: those get a second to complete.
     pub fn cancel(&self, request: &mut Request) -> bool {
+        if !is_initialised() {
+            // Its handle outlived the job.
+            return false;
+        }
         match &mut request.role {
             Role::Collective(work) => self.take_back(request.raw, work),
-            _ if request.raw == self.constants().request_null || request.turn == Turn::Idle => true,
+            _ if request.raw == self.constants().request_null || matches!(request.turn, Turn::Idle(_)) => {
+                true
+            }
             Role::Receive { .. } => self.withdraw(request).is_ok(),
             Role::Send(_) => self.outlast(request),
         }
