@@ -9,7 +9,7 @@ use super::letter::{Letter, Loan, Want};
 use super::parker::Parker;
 use super::queue::{NONE, Queue, UNKEYED, bucket};
 use super::ring::Ring;
-use super::sync::{AtomicU32, Ordering, Padded};
+use super::sync::{AtomicU32, Ordering, Padded, UnsafeCell};
 use crate::comm::element::Kind;
 use crate::engine::{Envelope, Outcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -24,6 +24,8 @@ pub(super) struct Inbox {
     sorted_by_others: Padded<AtomicU32>,
     /// How many receives are posted; a hint to senders that it pays to sort here.
     posted: Padded<AtomicU32>,
+    /// Whether the owner waits for its receives and sorts for itself: then it does not pay.
+    attended: AtomicU32,
     pub parker: Padded<Parker>,
 }
 
@@ -58,19 +60,25 @@ pub(super) struct Ticket {
     ended: AtomicU32,
     /// Where the receive stands among the posted; under the inbox's lock.
     place: AtomicU32,
-    outcome: Mutex<Option<Outcome<Envelope>>>,
+    /// Written before `ended` by whoever ends the receive, read after it by the rank that waits.
+    outcome: UnsafeCell<Option<Outcome<Envelope>>>,
 }
+
+// SAFETY: `ended` hands the outcome over (release, acquire); `end` is called once between `new` or `renew` and `take`.
+unsafe impl Sync for Ticket {}
+// SAFETY: as above.
+unsafe impl Send for Ticket {}
 
 impl Ticket {
     pub fn new() -> Ticket {
-        Ticket { ended: AtomicU32::new(0), place: AtomicU32::new(NONE), outcome: Mutex::new(None) }
+        Ticket { ended: AtomicU32::new(0), place: AtomicU32::new(NONE), outcome: UnsafeCell::new(None) }
     }
 
     /// As new, for another receive. The last one is over: whoever ended it does no more than drop its reference.
     pub fn renew(&self) {
+        drop(self.take());
         self.ended.store(0, Ordering::Relaxed);
         self.place.store(NONE, Ordering::Relaxed);
-        drop(self.take());
     }
 
     #[inline(always)]
@@ -80,11 +88,16 @@ impl Ticket {
 
     /// The outcome, once.
     pub fn take(&self) -> Option<Outcome<Envelope>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+        if !self.ended() {
+            return None;
+        }
+        // SAFETY: it has ended, so nobody writes any more, and only the rank that waits comes here.
+        self.outcome.with_mut(|outcome| unsafe { (*outcome).take() })
     }
 
     fn end(&self, outcome: Outcome<Envelope>) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        // SAFETY: it has not ended, so nobody reads, and a posted receive is ended once.
+        self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
         self.ended.store(1, Ordering::Release);
     }
 }
@@ -96,6 +109,7 @@ impl Inbox {
             sorted: Padded(Mutex::new(sorted)),
             sorted_by_others: Padded(AtomicU32::new(0)),
             posted: Padded(AtomicU32::new(0)),
+            attended: AtomicU32::new(0),
             parker: Padded(Parker::new()),
         }
     }
@@ -133,7 +147,18 @@ impl Inbox {
     /// Whether a sender should try to hand its letter over itself. To be asked after the letter is in the ring.
     #[inline(always)]
     pub fn has_posted(&self) -> bool {
-        self.posted.load(Ordering::Relaxed) != 0
+        self.posted.load(Ordering::Relaxed) != 0 && self.attended.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many receives are posted.
+    pub fn posted(&self) -> u32 {
+        self.posted.load(Ordering::Relaxed)
+    }
+
+    /// Whether the owner is here and sorts for itself.
+    #[inline(always)]
+    pub fn attend(&self, here: bool) {
+        self.attended.store(u32::from(here), Ordering::Relaxed);
     }
 }
 
@@ -249,14 +274,15 @@ impl Sorted {
         None
     }
 
-    /// The short way for the commonest case: the next letter of `link` is the one wanted and is inline, and nothing that
-    /// came or was asked for before stands in between. `None` says nothing about what there is.
+    /// The short way for the commonest case: the next letter of `link` is the one wanted and holds or lends not too
+    /// much, and nothing that came or was asked for before stands in between. `None` says nothing about what there is.
     ///
     /// # Safety
-    /// `data` is valid for writes of `capacity` bytes.
+    /// `data` is valid for writes of `capacity` bytes, and nobody lends it.
     #[inline(always)]
-    pub unsafe fn take_inline(
+    pub unsafe fn take_front(
         &mut self,
+        world: &World,
         want: &Want,
         link: &Ring<Letter>,
         kind: Kind,
@@ -266,11 +292,11 @@ impl Sorted {
         if !self.unexpected.is_empty() || !self.posted.is_empty() {
             return None;
         }
-        // SAFETY: only the holder of the inbox's lock pops its rings; an inline letter has nothing to drop; the rest is
-        // the caller's promise.
+        // SAFETY: only the holder of the inbox's lock pops its rings; what `read_front` answers for has nothing left to
+        // drop; the rest is the caller's promise.
         unsafe {
             link.pop_with(|letter| match want.accepts(letter) {
-                true => letter.read_inline(kind, data, capacity),
+                true => letter.read_front(world, kind, data, capacity),
                 false => None,
             })
         }

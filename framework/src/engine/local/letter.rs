@@ -13,6 +13,9 @@ use std::mem::MaybeUninit;
 /// The largest message that travels inside the letter; with the envelope it makes one cache line.
 pub(super) const INLINE: usize = 38;
 
+/// The largest lent message that is copied while its letter stands in the ring: others may wait for the lock meanwhile.
+const BRIEF: usize = 64 << 10;
+
 pub(super) struct Letter {
     pub context: u32,
     /// The sender's rank in the communicator.
@@ -157,6 +160,34 @@ impl Letter {
         }
         // SAFETY: `len` bytes are written in the body, and fit, the caller says.
         unsafe { copy_small(body.as_ptr().cast(), data, bytes) };
+        Some(Ok(envelope))
+    }
+
+    /// What [`Letter::deliver`] does to an inline or briefly lent letter, without moving it; `None` if it is neither.
+    ///
+    /// # Safety
+    /// As [`Letter::deliver`]. After an answer the letter must not be used again.
+    #[inline(always)]
+    pub unsafe fn read_front(
+        &self,
+        world: &World,
+        kind: Kind,
+        data: *mut u8,
+        capacity: usize,
+    ) -> Option<Outcome<Envelope>> {
+        let Body::Lent { data: from, len, loan } = self.body else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.read_inline(kind, data, capacity) };
+        };
+        if len > BRIEF || len > capacity || self.kind != kind.code() {
+            return None;
+        }
+        let envelope = Envelope { source: self.source as usize, tag: self.tag, kind: self.kind, bytes: len };
+        // SAFETY: a lent buffer is valid until it is given back; it fits, and the rest is the caller's promise.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, data, len);
+            Loan::give_back(loan, world);
+        }
         Some(Ok(envelope))
     }
 

@@ -15,6 +15,9 @@ use std::mem::MaybeUninit;
 /// returns. In the checked mode every send insists.
 pub(super) const BUFFERED: usize = 64 << 10;
 
+/// Looks without a pause between them.
+const TIGHT: u32 = 200;
+
 /// How often a sender looks for its receiver before it leaves a copy: about as long as the copy costs.
 fn linger(bytes: usize) -> u32 {
     600 + bytes as u32 / 16
@@ -110,12 +113,15 @@ impl Local {
     /// Writes a small message into the ring to `to`.
     #[inline]
     fn post_inline(&self, to: usize, kind: Kind, tag: i32, data: &[u8]) {
+        self.post(to, |slot| Letter::write_inline(slot, self.context, self.rank, tag, kind, data));
+    }
+
+    /// Lets `fill` write a whole letter where it will be read, in the ring to `to`.
+    #[inline(always)]
+    fn post(&self, to: usize, fill: impl Fn(&mut MaybeUninit<Letter>)) {
         let link = self.world.link(to, self.me);
-        let fill = |slot: &mut MaybeUninit<Letter>| {
-            Letter::write_inline(slot, self.context, self.rank, tag, kind, data);
-        };
         // SAFETY: the ring from this rank is pushed by this rank's thread only, and `fill` writes the whole letter.
-        if !unsafe { link.push_with(fill) } {
+        if !unsafe { link.push_with(&fill) } {
             let mut letter = MaybeUninit::uninit();
             fill(&mut letter);
             // SAFETY: just written.
@@ -138,10 +144,12 @@ impl Local {
         }
     }
 
+    #[inline]
     pub(super) fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
-        let body = Body::Lent { data, len, loan };
         let (context, source, kind) = (self.context, self.rank as u32, kind.code());
-        self.post_letter(to, Letter { context, source, tag, kind, body });
+        self.post(to, |slot| {
+            slot.write(Letter { context, source, tag, kind, body: Body::Lent { data, len, loan } });
+        });
         self.hand_over(to);
     }
 
@@ -162,6 +170,7 @@ impl Local {
         let buffered = bytes <= BUFFERED && !insists;
         let mut looks =
             if buffered { linger(bytes).min(self.world.patience.spins) } else { self.world.patience.spins };
+        let mut waited = 0;
         while looks > 0 {
             if loan.returned() {
                 return Ok(());
@@ -169,7 +178,11 @@ impl Local {
             if looks.is_multiple_of(64) {
                 self.hand_over(to);
             }
-            std::hint::spin_loop();
+            // A pause costs some of the first nanoseconds, where most waits end.
+            if waited > TIGHT {
+                std::hint::spin_loop();
+            }
+            waited += 1;
             looks -= 1;
         }
         if buffered {
@@ -226,7 +239,7 @@ impl Local {
             from,
             tag,
             // SAFETY: `data` is borrowed mutably.
-            |sorted, want, link| unsafe { sorted.take_inline(want, link, kind, at, capacity) },
+            |sorted, want, link| unsafe { sorted.take_front(&self.world, want, link, kind, at, capacity) },
             // SAFETY: as above, so nobody lends it.
             |letter| unsafe { letter.deliver(&self.world, kind, at, capacity) },
         )?

@@ -18,7 +18,8 @@ pub(crate) struct Request(State);
 enum State {
     /// Over when it was started; or not started (`None`).
     Over(Option<Outcome<Envelope>>),
-    Receive(Arc<Ticket>),
+    /// From one rank of the world, or any.
+    Receive(Arc<Ticket>, Option<usize>),
     Send(Lending),
     Collective(Joined),
     Plan(Box<Plan>),
@@ -115,7 +116,13 @@ impl Local {
         let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len, ticket) };
         Ok(Request(match posted {
             Ok(outcome) => State::Over(Some(outcome)),
-            Err(ticket) => State::Receive(ticket),
+            Err(ticket) => State::Receive(
+                ticket,
+                match from {
+                    From::Any => None,
+                    From::Rank(rank) => Some(self.world_rank(rank)),
+                },
+            ),
         }))
     }
 
@@ -174,7 +181,7 @@ impl Local {
         let state = request.state();
         let over = match state {
             State::Over(outcome) => return outcome.take(),
-            State::Receive(ticket) => ticket.ended(),
+            State::Receive(ticket, _) => ticket.ended(),
             State::Send(lending) => self.is_back(lending),
             State::Collective(joined) => {
                 let outcome = self.peek_collective(joined)?;
@@ -197,7 +204,7 @@ impl Local {
     /// The outcome of what is over, and its record for the next operation.
     fn retire(&self, state: &mut State) -> Outcome<Envelope> {
         match std::mem::replace(state, State::Over(None)) {
-            State::Receive(ticket) => {
+            State::Receive(ticket, _) => {
                 let outcome = ticket.take().unwrap_or(Err(Fault::Aborted));
                 self.spares.return_ticket(ticket);
                 outcome
@@ -219,31 +226,48 @@ impl Local {
                 self.sort();
                 self.reclaim(lending.dest, lending.bytes, lending.insists, &lending.loan)?;
             }
-            State::Receive(ticket) => self.await_ticket(ticket)?,
+            State::Receive(ticket, source) => self.await_ticket(ticket, *source)?,
             State::Collective(joined) => return self.wait_collective(joined),
             _ => {}
         }
         self.retire(state)
     }
 
-    fn await_ticket(&self, ticket: &Ticket) -> Outcome<()> {
+    fn await_ticket(&self, ticket: &Ticket, source: Option<usize>) -> Outcome<()> {
+        if ticket.ended() {
+            return Ok(());
+        }
         let inbox = self.inbox();
-        while !ticket.ended() {
+        // A sender that did our work now would only get in our way.
+        inbox.attend(true);
+        let outcome = self.sort_until_ended(ticket, source);
+        inbox.attend(false);
+        outcome
+    }
+
+    fn sort_until_ended(&self, ticket: &Ticket, source: Option<usize>) -> Outcome<()> {
+        let inbox = self.inbox();
+        let link = source.map(|source| &**self.world.link(self.me, source));
+        loop {
             let changes = inbox.changes();
             self.sort();
             if ticket.ended() {
-                break;
+                return Ok(());
             }
-            self.world.wait(self.me, || ticket.ended() || inbox.any_ready() || inbox.changes() != changes)?;
+            let changed = || ticket.ended() || inbox.changes() != changes;
+            // Senders to other receives of ours count on us meanwhile.
+            match link.filter(|_| inbox.posted() == 1) {
+                Some(link) => self.world.wait(self.me, || changed() || link.ready())?,
+                None => self.world.wait(self.me, || changed() || inbox.any_ready())?,
+            }
         }
-        Ok(())
     }
 
     /// Takes the operation back; on this engine that always works.
     pub fn cancel(&self, request: &mut Request) -> bool {
         let state = request.state();
         match state {
-            State::Receive(ticket) => {
+            State::Receive(ticket, _) => {
                 let inbox = self.inbox();
                 inbox.lock().withdraw(inbox, ticket);
             }
@@ -260,7 +284,7 @@ impl Local {
     /// Takes a receive back; its envelope if it was complete.
     pub fn cancel_recv(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
         let state = request.state();
-        if let State::Receive(ticket) = state {
+        if let State::Receive(ticket, _) = state {
             let inbox = self.inbox();
             if inbox.lock().withdraw(inbox, ticket) {
                 let _ = self.retire(state);
