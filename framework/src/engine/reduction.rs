@@ -43,13 +43,15 @@ impl Reduction {
     }
 
     /// Whether the scalar and the operator are ones that MPI computes with the same answer as we do.
-    /// Its treatment of NaN under min and max is its own, so floats keep ours.
+    /// Its treatment of NaN under min and max is its own, so floats keep ours; and MPICH 4.0.2 compares unsigned
+    /// numbers as if they were signed.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     pub fn known_to_mpi(&self) -> Option<(Builtin, Scalar)> {
         let builtin = self.builtin?;
         match (self.kind.scalar(), builtin) {
             (Scalar::Record | Scalar::I128 | Scalar::U128, _) => None,
             (Scalar::F32 | Scalar::F64, Builtin::Min | Builtin::Max) => None,
+            (Scalar::U8 | Scalar::U16 | Scalar::U32 | Scalar::U64, Builtin::Min | Builtin::Max) => None,
             (scalar, builtin) => Some((builtin, scalar)),
         }
     }

@@ -99,18 +99,19 @@ impl Mpi {
             return Ok(());
         }
         let mut work = self.shared.works.take();
+        work.unit = unit(part.kind);
         self.exchange_lengths(&mut work, part)?;
         let mine = self.complete(work);
         // All must know: the call is made by all or by none.
-        let mut first = if mine.is_err() { self.rank as u64 } else { u64::MAX };
+        let mut first = if mine.is_err() { self.rank as i64 } else { i64::MAX };
         let constants = self.constants();
         // SAFETY: one word on every rank.
         check("MPI_Allreduce", unsafe {
             let (word, min) = ((&raw mut first).cast(), constants.op(Builtin::Min));
-            ffi::MPI_Allreduce(constants.in_place, word, 1, constants.datatype(Scalar::U64), min, self.shadow)
+            ffi::MPI_Allreduce(constants.in_place, word, 1, constants.datatype(Scalar::I64), min, self.shadow)
         })?;
         match mine {
-            Ok(()) if first != u64::MAX => {
+            Ok(()) if first != i64::MAX => {
                 Err(Fault::Mismatch(format!("rank {first} and another rank give different lengths")))
             }
             mine => mine,

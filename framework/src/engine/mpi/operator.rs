@@ -26,7 +26,7 @@ static PANICS: Mutex<Vec<(usize, Box<dyn Any + Send>)>> = Mutex::new(Vec::new())
 /// Whether there may be any, to be looked at without the lock.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
-/// MPI's handles for our operators and element sizes; made once and never freed before the end of MPI.
+/// MPI's handles for our operators and element sizes; made once and kept to the end.
 #[derive(Default)]
 pub(super) struct Operators {
     /// By function and whether it commutes.
@@ -77,6 +77,20 @@ impl Operators {
         }
         types.push((size, datatype));
         Ok(datatype)
+    }
+}
+
+impl Operators {
+    /// Before the end of MPI, when no reduction is under way.
+    pub fn free(&self) {
+        for (_, mut op) in self.ops.take() {
+            // SAFETY: made by `make`, and nobody asks for it any more. A failure leaks a small record.
+            let _ = unsafe { ffi::MPI_Op_free(&mut op) };
+        }
+        for (_, mut datatype) in self.types.take() {
+            // SAFETY: as above, of `datatype`.
+            let _ = unsafe { ffi::MPI_Type_free(&mut datatype) };
+        }
     }
 }
 

@@ -150,6 +150,7 @@ impl Session {
         self.shared.kept.complete().map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
         })?;
+        self.shared.operators.free();
         // SAFETY: MPI is initialised, and the session, which only `start` makes, is consumed.
         let code = unsafe { ffi::MPI_Finalize() };
         if code == status::SUCCESS {

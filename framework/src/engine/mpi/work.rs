@@ -98,7 +98,7 @@ impl Pool {
             pad.shrink_to(KEPT / size_of::<u128>());
         }
         work.agreement.clear();
-        (work.done, work.function, work.closed, work.tag) = (0, None, false, 0);
+        (work.done, work.function, work.closed, work.tag, work.unit) = (0, None, false, 0, 0);
         idle.push(work);
     }
 }
