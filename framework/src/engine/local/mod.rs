@@ -1,8 +1,9 @@
 //! The Local engine: ranks are threads of one process.
 //!
 //! A small message is one cache line in a ring; a larger one is copied once, straight from the sender's buffer into
-//! the receiver's, by whichever side comes second; a vector sent by value is moved. In collectives ranks show each other their parts and
-//! work in each other's buffers. README.md beside this file explains the protocol. Nothing here knows of MPI.
+//! the receiver's, by whichever side comes second; a vector sent by value is moved. In collectives ranks show each
+//! other their parts and work in each other's buffers. README.md beside this file explains the protocol. Nothing here
+//! knows of MPI.
 
 mod asymmetric;
 mod collective;
