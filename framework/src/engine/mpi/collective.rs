@@ -57,7 +57,7 @@ pub(super) use issue;
 impl Mpi {
     /// # Safety
     /// As [`Engine::collective`](crate::engine::Engine::collective).
-    #[inline]
+    #[inline(never)]
     pub unsafe fn collective(&self, part: &Collective<'_>, place: Place) -> Outcome<()> {
         if self.checks() {
             self.agree_on(part, place)?;
@@ -150,7 +150,7 @@ impl Mpi {
                 | Call::Scatter
                 | Call::Allgather
                 | Call::Alltoall => self.even(part, later),
-                Call::Gatherv | Call::Scatterv | Call::Alltoallv => self.messages(part, work),
+                Call::Gatherv | Call::Scatterv | Call::Alltoallv => self.messages(part, work, now),
                 Call::Allgatherv => self.allgatherv(part, work, now),
                 Call::ReduceScatter | Call::ReduceScatterBlock => self.reduce_scatter(part, work, now),
             }
@@ -159,9 +159,8 @@ impl Mpi {
 
     /// # Safety
     /// As [`Mpi::start`].
-    #[inline]
+    #[inline(always)]
     unsafe fn even(&self, part: &Collective<'_>, later: Later<'_>) -> Outcome<()> {
-        let (from, to) = (self.source(part.send), self.target(part.recv));
         let root = part.root.unwrap_or(0) as c_int;
         match part.call {
             // SAFETY: the communicator is live.
@@ -171,6 +170,7 @@ impl Mpi {
                 self.bcast_bytes(part.recv.data, part.recv.layout.reach(self.size), root, later)
             },
             call => {
+                let (from, to) = (self.source(part.send), self.target(part.recv));
                 let bytes = match (part.send.layout, part.recv.layout) {
                     (Layout::One(bytes) | Layout::Each(bytes), _) => bytes,
                     (_, Layout::One(bytes) | Layout::Each(bytes)) => bytes,

@@ -6,7 +6,7 @@
 //! `reduce`.)
 
 use super::Mpi;
-use super::collective::{issue, read, write};
+use super::collective::{issue, malformed, read, write};
 use super::count::{BLOCK, Extent, pieces};
 use super::status::check;
 use super::work::{Pending, What, Work};
@@ -34,11 +34,12 @@ pub(super) fn incoming(part: &Collective<'_>, me: usize, peer: usize) -> Span {
 }
 
 impl Mpi {
-    /// Starts the messages of a gatherv, scatterv or alltoallv.
+    /// Starts the messages of a gatherv, scatterv or alltoallv. A blocking call (`now`) sends without requests where
+    /// no circle of ranks can wait for each other.
     ///
     /// # Safety
     /// As [`Engine::start`](crate::engine::Engine::start), until the work is concluded or ended.
-    pub(super) unsafe fn messages(&self, part: &Collective<'_>, work: &mut Work) -> Outcome<()> {
+    pub(super) unsafe fn messages(&self, part: &Collective<'_>, work: &mut Work, now: bool) -> Outcome<()> {
         let (me, size) = (self.rank, self.size);
         let in_place =
             matches!(part.send.layout, Layout::InPlace) || matches!(part.recv.layout, Layout::InPlace);
@@ -64,12 +65,15 @@ impl Mpi {
                 unsafe { self.expect(part.recv.data.add(block.at), block.len, peer, work) }?;
             }
         }
+        // With all receives posted, sends one after the other cannot wait for each other; only where many ranks send to
+        // many would they hold each other up.
+        let in_turn = now && (size == 2 || part.call != Call::Alltoallv);
         for step in 0..peers {
             let peer = (first + step) % size;
             let block = outgoing(part, me, peer);
             if peer != me && block.len > 0 {
                 // SAFETY: as above.
-                unsafe { self.dispatch(part.send.data.add(block.at), block.len, peer, work) }?;
+                unsafe { self.dispatch(part.send.data.add(block.at), block.len, peer, work, in_turn) }?;
             }
         }
         let (out, home) = (outgoing(part, me, me), incoming(part, me, me));
@@ -101,8 +105,21 @@ impl Mpi {
 
     /// # Safety
     /// `data` is valid for reads of `len` bytes until the work is concluded or ended.
-    unsafe fn dispatch(&self, data: *const u8, len: usize, dest: usize, work: &mut Work) -> Outcome<()> {
+    unsafe fn dispatch(
+        &self,
+        data: *const u8,
+        len: usize,
+        dest: usize,
+        work: &mut Work,
+        now: bool,
+    ) -> Outcome<()> {
         let Extent { count, datatype, .. } = &Extent::of(len, self.byte)?;
+        if now {
+            // SAFETY: the caller keeps `data` for MPI; the extent describes it.
+            return check("MPI_Send", unsafe {
+                ffi::MPI_Send(data.cast(), *count, *datatype, dest as c_int, work.tag, self.shadow)
+            });
+        }
         let mut raw = self.constants().request_null;
         // SAFETY: the caller keeps `data` for MPI; the extent describes it.
         check("MPI_Isend", unsafe {
@@ -118,20 +135,22 @@ impl Mpi {
     /// As [`Engine::start`](crate::engine::Engine::start), until the work is concluded or ended.
     pub(super) unsafe fn allgatherv(&self, part: &Collective<'_>, work: &mut Work, now: bool) -> Outcome<()> {
         let size = self.size;
-        let total: usize = (0..size).map(|rank| part.recv.layout.block(rank).len).sum();
+        let Layout::Spans(spans) = part.recv.layout else { return Err(malformed(part)) };
+        let total: usize = spans.iter().map(|span| span.len).sum();
         if total > LIMIT {
             // SAFETY: the caller's promise is passed on.
             return unsafe { self.allgatherv_by_blocks(part, work, now) };
         }
         let mut places = Vec::new();
         // How far apart the blocks lie is this rank's own affair, so it must not choose another call for that.
-        let recv = match part.recv.layout.reach(size) > LIMIT {
+        let recv = match spans.iter().any(|span| span.at > LIMIT) {
             // SAFETY: the caller's promise is passed on.
             true => unsafe { work.landing(part.recv, size, &mut places) },
             false => part.recv,
         };
-        work.counts.extend((0..size).map(|rank| recv.layout.block(rank).len as c_int));
-        work.counts.extend((0..size).map(|rank| recv.layout.block(rank).at as c_int));
+        let Layout::Spans(spans) = recv.layout else { return Err(malformed(part)) };
+        work.counts.extend(spans.iter().map(|span| span.len as c_int));
+        work.counts.extend(spans.iter().map(|span| span.at as c_int));
         let (counts, displacements) = work.counts.split_at(size);
         let (counts, displacements) = (counts.as_ptr(), displacements.as_ptr());
         let (from, to) = (self.source(part.send), write(recv.data));

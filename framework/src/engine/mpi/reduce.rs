@@ -32,7 +32,7 @@ impl Plan {
 }
 
 impl Mpi {
-    #[inline]
+    #[inline(always)]
     fn plan(&self, reduction: &Reduction) -> Outcome<Plan> {
         let constants = self.constants();
         if let Some((builtin, scalar)) = reduction.known_to_mpi() {
@@ -50,7 +50,7 @@ impl Mpi {
     ///
     /// # Safety
     /// As [`Mpi::start`].
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn reduction(&self, part: &Collective<'_>, mut later: Later<'_>) -> Outcome<()> {
         let (Some(op), (Layout::One(bytes), _) | (_, Layout::One(bytes))) =
             (part.op, (part.send.layout, part.recv.layout))

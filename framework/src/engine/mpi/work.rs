@@ -93,7 +93,7 @@ impl Pool {
         work.pending.clear();
         work.counts.clear();
         work.moves.clear();
-        for pad in &mut work.pads {
+        for pad in work.pads.iter_mut().filter(|pad| !pad.is_empty()) {
             pad.clear();
             pad.shrink_to(KEPT / size_of::<u128>());
         }

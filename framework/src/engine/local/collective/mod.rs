@@ -63,7 +63,8 @@ impl Meeting {
 impl Local {
     /// # Safety
     /// As [`Engine::collective`](crate::engine::Engine::collective).
-    #[inline]
+    // On its own: what `comm` compiles for every element type is to stay small.
+    #[inline(never)]
     pub unsafe fn collective(&self, call: &Collective<'_>, place: Place) -> Outcome<()> {
         let part = Part::of(call);
         if self.size() == 1 {
