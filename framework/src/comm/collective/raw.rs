@@ -127,7 +127,7 @@ impl<'b, 'l, T: Element> Part<'b, 'l, T> {
         Part { into: Layout::InPlace, ..self }
     }
 
-    #[inline]
+    #[inline(always)]
     fn raw(&self) -> Collective<'_> {
         Collective {
             call: self.call,
@@ -154,13 +154,27 @@ fn within<'l, T>(spans: Spans<'l>, buffer: Slice<T>) -> Layout<'l> {
 
 impl Comm {
     /// Takes part and returns when this rank is done.
-    #[inline]
+    // Always in its caller, so that the part never lies in memory: what is called is the same for all types.
+    #[inline(always)]
     pub(super) fn perform<T: Element>(&self, site: Site, part: &Part<'_, '_, T>) -> Result<()> {
-        let _timed = self.inner.clock.communicating();
         // SAFETY: the part borrows its buffers, one for reads and one for writes, and its layouts stay inside them; in
         // place, the one written to is both.
-        unsafe { self.engine().collective(&part.raw(), site.place) }
-            .map_err(|fault| self.fault(site.call, site.place, fault, named::<T>()))
+        unsafe { self.perform_raw(site, &part.raw(), named::<T>) }
+    }
+
+    /// # Safety
+    /// As `Engine::collective`.
+    #[inline(never)]
+    unsafe fn perform_raw(
+        &self,
+        site: Site,
+        part: &Collective<'_>,
+        element: fn() -> (&'static str, usize),
+    ) -> Result<()> {
+        let _timed = self.inner.clock.communicating();
+        // SAFETY: as the caller vouches.
+        unsafe { self.engine().collective(part, site.place) }
+            .map_err(|fault| self.fault(site.call, site.place, fault, element()))
     }
 
     /// Starts a collective.

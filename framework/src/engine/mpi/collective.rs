@@ -101,12 +101,12 @@ impl Mpi {
             // SAFETY: the caller's promise is passed on.
             return unsafe { self.issue(part, work, false) };
         }
+        work.closed = true;
         self.begin_to_agree(work, part, place)?;
         // Messages that an abandoned collective leaves behind must not be taken for those of a later one.
         let started = self.started.get();
         self.started.set((started + 1) % crate::comm::TAG_MAX);
         work.tag = tag::encode(started + 1, 0);
-        work.closed = true;
         let mut places = Default::default();
         // SAFETY: the caller's promise is passed on.
         unsafe {

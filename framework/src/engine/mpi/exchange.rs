@@ -44,13 +44,15 @@ impl Mpi {
         let in_place =
             matches!(part.send.layout, Layout::InPlace) || matches!(part.recv.layout, Layout::InPlace);
         let mut places = Vec::new();
-        let part = &match (part.call, part.send.layout) {
+        let packed;
+        let part = match (part.call, part.send.layout) {
             (Call::Alltoallv, Layout::InPlace) => {
                 let side = Side { data: part.recv.data.cast_const(), layout: part.recv.layout };
                 // SAFETY: the caller's promise.
-                Collective { send: unsafe { work.copy_of(side, size, &mut places) }, ..*part }
+                packed = Collective { send: unsafe { work.copy_of(side, size, &mut places) }, ..*part };
+                &packed
             }
-            _ => *part,
+            _ => part,
         };
         // Only the root of a gatherv or scatterv talks to all.
         let (first, peers) = match part.root {
