@@ -1,0 +1,184 @@
+//! The Local engine allocates nothing in the steady state: messages, scopes, plans and many requests use the records of
+//! those before them again.
+//!
+//! Each rank is a thread, so each counts its own allocations.
+
+use rankine::{Comm, Requests, Result, start_all, testing};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: the system's allocator does the work; the counter is a constant-initialised thread-local without a destructor,
+// so counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(at, layout, size) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `round` until everything that grows has grown, then counts what a hundred more rounds allocate. A round ends
+/// with a barrier, so no rank runs so far ahead that what is under way grows again.
+fn nothing_allocated(name: &str, mut round: impl FnMut(&Comm) -> Result<()>, world: &Comm) -> Result<()> {
+    let mut rounds = |times: usize| -> Result<()> {
+        for _ in 0..times {
+            round(world)?;
+            world.barrier()?;
+        }
+        Ok(())
+    };
+    rounds(50)?;
+    let before = ALLOCATIONS.get();
+    rounds(100)?;
+    let allocated = ALLOCATIONS.get() - before;
+    assert_eq!(allocated, 0, "{name}: allocations of rank {} in 100 rounds", world.rank());
+    Ok(())
+}
+
+/// On two ranks, in both modes. Lengths in bytes: inside a letter, and lent. Those in between are left as copies when an
+/// unchecked receiver is late, and copies are memory; the checked mode leaves none.
+fn on_two_ranks(case: impl Fn(&Comm, usize) -> Result<()> + Send + Sync) {
+    for checked in [false, true] {
+        for len in [1, 8, 38, 1000, 200_000] {
+            if !checked && len == 1000 {
+                continue;
+            }
+            testing::try_ranks(2, checked, |world| case(world, len))
+                .unwrap_or_else(|error| panic!("checked: {checked}, {len} bytes: {error}"));
+        }
+    }
+}
+
+#[test]
+fn counting_counts() {
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1u8; 10]));
+    assert_eq!(ALLOCATIONS.get(), before + 1);
+}
+
+#[test]
+fn blocking_messages() {
+    on_two_ranks(|world, len| {
+        let (mut buffer, other) = (vec![0u8; len], 1 - world.rank());
+        let ping_pong = |world: &Comm| {
+            if world.rank() == 0 {
+                world.send(&buffer, other, 1)?;
+                world.recv(&mut buffer, other, 1)?;
+            } else {
+                world.recv(&mut buffer, other, 1)?;
+                world.ssend(&buffer, other, 1)?;
+            }
+            Ok(())
+        };
+        nothing_allocated("send and recv", ping_pong, world)?;
+        let (out, mut into) = (vec![0u8; len], vec![0u8; len]);
+        let exchange = |world: &Comm| world.sendrecv(&out, other, 1, &mut into, other, 1).map(drop);
+        nothing_allocated("sendrecv", exchange, world)
+    });
+}
+
+#[test]
+fn scopes() {
+    on_two_ranks(|world, len| {
+        let other = 1 - world.rank();
+        let (out, mut into) = (vec![0u8; 8 * len], vec![0u8; 8 * len]);
+        let exchange = |world: &Comm| {
+            world.scope(|s| {
+                for (tag, part) in into.chunks_mut(len).enumerate() {
+                    let _ = s.irecv(part, other, tag as i32)?;
+                }
+                // Receives that are there first: nobody need leave a copy.
+                world.barrier()?;
+                for (tag, part) in out.chunks(len).enumerate().rev() {
+                    let _ = s.isend(part, other, tag as i32)?;
+                }
+                Ok(())
+            })
+        };
+        nothing_allocated("isend and irecv", exchange, world)
+    });
+}
+
+#[test]
+fn unexpected_messages() {
+    on_two_ranks(|world, len| {
+        let other = 1 - world.rank();
+        let (out, mut into) = (vec![0u8; len], vec![0u8; len]);
+        let reversed = |world: &Comm| {
+            world.scope(|s| {
+                let sends = [1, 2, 3, 4].map(|tag| s.issend(&out, other, tag));
+                for tag in [4, 3, 2, 1] {
+                    world.recv(&mut into, other, tag)?;
+                }
+                sends.into_iter().try_for_each(|send| send?.wait().map(drop))
+            })
+        };
+        nothing_allocated("unexpected", reversed, world)
+    });
+}
+
+#[test]
+fn plans() {
+    on_two_ranks(|world, len| {
+        let other = 1 - world.rank();
+        let mut out = world.plan_ssend(vec![0u8; len], other, 1)?;
+        let mut into = world.plan_recv(vec![0u8; len], other, 1)?;
+        let mut spare = vec![0u8; len];
+        let turn = |_: &Comm| {
+            start_all(&mut [&mut into, &mut out])?;
+            into.wait()?;
+            out.wait()
+        };
+        nothing_allocated("plans", turn, world)?;
+        // Other buffers cost a new plan, and no more than that.
+        out.swap(&mut spare)
+    });
+}
+
+/// A set is made anew each time; that is one allocation for its list and one for what it gives back, however many.
+#[test]
+fn many_requests() {
+    testing::ranks([2], |world| {
+        let other = 1 - world.rank();
+        let mut into = vec![0u64; 1000];
+        let out = vec![1u64; 1000];
+        let mut counts = Vec::with_capacity(100);
+        for _ in 0..100 {
+            let before = ALLOCATIONS.get();
+            world.scope(|s| {
+                let mut receives = Requests::new();
+                for part in into.chunks_mut(1) {
+                    receives.push(s.irecv(part, other, 1)?);
+                }
+                world.barrier()?;
+                for part in out.chunks(1) {
+                    let _ = s.isend(part, other, 1)?;
+                }
+                receives.wait_all().map(drop)
+            })?;
+            world.barrier()?;
+            counts.push(ALLOCATIONS.get() - before);
+        }
+        // Lists double as they grow.
+        assert!(counts[50..].iter().all(|&count| count < 30), "{counts:?}");
+        Ok(())
+    });
+}
