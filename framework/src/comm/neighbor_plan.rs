@@ -5,10 +5,11 @@
 use super::collective::{Blocks, Site};
 use super::neighbor_shape::Form;
 use super::p2p::named;
+use super::plan::{Plan, sealed};
 use super::topology::Topology;
 use super::{Comm, Element};
-use crate::engine::Fault;
 use crate::engine::exchange::{Held, Shape};
+use crate::engine::{Fault, Place};
 use crate::error::{Error, Result};
 
 /// A call between neighbours that is made once and started often, on vectors that it owns: the one sent from and the one
@@ -98,7 +99,10 @@ impl<T: Element> NeighborPlan<T> {
     /// It is under way already.
     #[track_caller]
     pub fn start(&mut self) -> Result<()> {
-        let site = Site::of(self.call);
+        self.start_in(Site::of(self.call))
+    }
+
+    fn start_in(&mut self, site: Site) -> Result<()> {
         if self.held.is_running() {
             return Err(self.busy(site));
         }
@@ -113,11 +117,14 @@ impl<T: Element> NeighborPlan<T> {
     #[track_caller]
     pub fn wait(&mut self) -> Result<(&mut [T], &mut [T])> {
         let site = Site::of(self.call);
-        self.check_started(site)?;
-        let timed = self.comm.inner.clock.communicating();
-        self.held.wait().map_err(|fault| self.fault(site, fault))?;
-        drop(timed);
+        self.wait_in(site)?;
         self.lend(site)
+    }
+
+    fn wait_in(&mut self, site: Site) -> Result<()> {
+        self.check_started(site)?;
+        let _timed = self.comm.inner.clock.communicating();
+        self.held.wait().map_err(|fault| self.fault(site, fault)).map(drop)
     }
 
     /// Whether this rank's part is done, and helps it along. `Some` shows the vectors; then it may be started again.
@@ -206,5 +213,16 @@ impl<T: Element> Drop for NeighborPlan<T> {
     fn drop(&mut self) {
         // What cannot be taken back leaks.
         drop(self.held.release());
+    }
+}
+
+impl<T: Element> Plan for NeighborPlan<T> {}
+
+impl<T: Element> sealed::Plan for NeighborPlan<T> {
+    fn start_at(&mut self, place: Place) -> Result<()> {
+        self.start_in(Site { call: self.call, place })
+    }
+    fn finish_at(&mut self, place: Place) -> Result<()> {
+        self.wait_in(Site { call: self.call, place })
     }
 }

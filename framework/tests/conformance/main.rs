@@ -127,7 +127,7 @@ fn all() -> Vec<Case> {
         matched: 2, Any [a_matched_message_is_late];
         many: 1, Any [ten_thousand_receives, ten_thousand_unexpected, ten_thousand_sends, any_and_some, sets_of_any_kind, one_of_them_fails, a_wrong_type_among_them, wildcards_take_their_turn];
         many: 2, Any [wildcards_under_load];
-        plans: 1, Any [again_and_again, swapped_buffers, misuse, cancelled, misfits, dropped_and_forgotten];
+        plans: 1, Any [again_and_again, swapped_buffers, misuse, cancelled, misfits, dropped_and_forgotten, of_every_kind];
         soundness: 1, Any [forgotten_receives_leak, forgotten_sends_arrive, dropped_sets_are_cancelled, cancelled_receives, panic_in_a_scope, wrong_lengths_in_a_scope, nested_scopes];
         stress: 1, Any [random_traffic, random_collectives];
         values: 1, Any [round_trips, sends_are_tested_until_done, receives_are_tested_until_done, hostile_bytes, random_bytes, unwritable_values_are_not_sent, collectives, folds_keep_rank_order, one_failure_is_everybodys, collectives_keep_out_of_the_way];

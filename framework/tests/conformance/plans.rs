@@ -136,3 +136,18 @@ pub fn dropped_and_forgotten(world: &Comm) -> Result<()> {
     }
     world.barrier()
 }
+
+/// Plans of every kind, started and finished together.
+pub fn of_every_kind(world: &Comm) -> Result<()> {
+    let mut out = world.plan_send(vec![world.rank(); 30], next(world), 1)?;
+    let mut into = world.plan_recv(vec![0; 30], previous(world), 1)?;
+    let mut sum = world.plan_allreduce(vec![0u64; 3], rankine::op::Sum)?;
+    for round in 0..3 {
+        sum.buffers()?.fill(round);
+        start_all(&mut [&mut into, &mut sum, &mut out])?;
+        finish_all(&mut [&mut into, &mut sum, &mut out])?;
+        assert_eq!(sum.buffers()?, [round * world.size() as u64; 3]);
+        assert_eq!(into.buffer()?, [previous(world); 30]);
+    }
+    Ok(())
+}

@@ -5,7 +5,8 @@
 use super::raw::{Slice, Stored, Vectors};
 use super::{Comm, Result, Site, named};
 use crate::comm::Inner;
-use crate::engine::{Envelope, Fault, Outcome, Request};
+use crate::comm::plan::{Plan, sealed};
+use crate::engine::{Envelope, Fault, Outcome, Place, Request};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::rc::Rc;
@@ -64,13 +65,7 @@ impl<B: Vectors> CollectivePlan<B> {
     /// If it is under way already; those of the call.
     #[track_caller]
     pub fn start(&mut self) -> Result<()> {
-        let site = Site::of(self.call);
-        self.idle(site)?;
-        let slices = self.data().raw();
-        // SAFETY: the vectors are the plan's, have the lengths that were checked, and are reached by nobody before the
-        // operation is complete, cancelled or leaked.
-        self.request = Some(unsafe { self.comm().restart(site, &self.stored, slices) }?);
-        Ok(())
+        self.start_in(Site::of(self.call))
     }
 
     /// Blocks until this rank's part is done, and shows the vectors.
@@ -79,13 +74,7 @@ impl<B: Vectors> CollectivePlan<B> {
     /// If it has not been started; those of the call.
     #[track_caller]
     pub fn wait(&mut self) -> Result<B::Lent<'_>> {
-        let place = Location::caller();
-        let _timed = self.comm.clock.clone().communicating_owned();
-        let Some(request) = &mut self.request else {
-            return Err(self.not_started(place));
-        };
-        let outcome = self.comm.engine.wait(request);
-        self.over(outcome.map(Some), place)?;
+        self.wait_at(Location::caller())?;
         Ok(self.data().lend())
     }
 
@@ -152,6 +141,24 @@ impl<B: Vectors> CollectivePlan<B> {
         Comm { inner: self.comm.clone() }
     }
 
+    fn start_in(&mut self, site: Site) -> Result<()> {
+        self.idle(site)?;
+        let slices = self.data().raw();
+        // SAFETY: the vectors are the plan's, have the lengths that were checked, and are reached by nobody before the
+        // operation is complete, cancelled or leaked.
+        self.request = Some(unsafe { self.comm().restart(site, &self.stored, slices) }?);
+        Ok(())
+    }
+
+    fn wait_at(&mut self, place: Place) -> Result<()> {
+        let _timed = self.comm.clock.clone().communicating_owned();
+        let Some(request) = &mut self.request else {
+            return Err(self.not_started(place));
+        };
+        let outcome = self.comm.engine.wait(request);
+        self.over(outcome.map(Some), place).map(drop)
+    }
+
     fn idle(&self, site: Site) -> Result<()> {
         match self.request {
             None => Ok(()),
@@ -162,13 +169,13 @@ impl<B: Vectors> CollectivePlan<B> {
     }
 
     #[cold]
-    fn not_started(&self, place: crate::engine::Place) -> crate::Error {
+    fn not_started(&self, place: Place) -> crate::Error {
         let site = Site { call: self.call, place };
         self.comm().misuse(site, "the plan has not been started".to_string(), "start it before waiting")
     }
 
     /// Takes note of an outcome; whether the plan is idle again.
-    fn over(&mut self, outcome: Outcome<Option<Envelope>>, place: crate::engine::Place) -> Result<bool> {
+    fn over(&mut self, outcome: Outcome<Option<Envelope>>, place: Place) -> Result<bool> {
         if matches!(outcome, Ok(None)) {
             return Ok(false);
         }
@@ -176,6 +183,17 @@ impl<B: Vectors> CollectivePlan<B> {
             self.request = None;
         }
         outcome.map(|_| true).map_err(|fault| self.comm().fault(self.call, place, fault, named::<B::Item>()))
+    }
+}
+
+impl<B: Vectors> Plan for CollectivePlan<B> {}
+
+impl<B: Vectors> sealed::Plan for CollectivePlan<B> {
+    fn start_at(&mut self, place: Place) -> Result<()> {
+        self.start_in(Site { call: self.call, place })
+    }
+    fn finish_at(&mut self, place: Place) -> Result<()> {
+        self.wait_at(place)
     }
 }
 

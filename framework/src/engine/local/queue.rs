@@ -4,8 +4,8 @@
 //! entries with different keys are not a walk each, an entry keeps its index while it is there, and nothing is
 //! allocated once the slab has grown. What the entries mean is `inbox`'s business.
 
-/// The bucket of a key is its hash below this; more buckets than this are a matter of thousands of entries.
-pub(super) const BUCKETS: usize = 128;
+/// The bucket of a key is its hash below this, a power of two: enough for tens of thousands of keys.
+pub(super) const BUCKETS: usize = 512;
 
 /// The bucket of entries without a key.
 pub(super) const UNKEYED: usize = BUCKETS;
@@ -46,7 +46,7 @@ const ALONE: Link = Link { before: NONE, after: NONE };
 #[inline]
 pub(super) fn bucket(context: u32, source: u32, tag: i32) -> usize {
     let key = u64::from(context) << 40 ^ u64::from(source) << 20 ^ tag as u64;
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BUCKETS.trailing_zeros())) as usize
 }
 
 impl<T> Queue<T> {
