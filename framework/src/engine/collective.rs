@@ -3,7 +3,7 @@
 //! The same description serves the blocking, the nonblocking and the persistent form on both engines. Everything
 //! typed is gone; lengths, roots and overlaps have been checked in `comm/collective`, as far as one rank can see.
 
-use super::{Engine, Outcome, Place, Reduction};
+use super::Reduction;
 use crate::comm::element::Kind;
 
 /// Which collective; the names are MPI's.
@@ -105,6 +105,7 @@ pub(crate) struct Collective<'a> {
     pub op: Option<&'a Reduction>,
 }
 
+#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "the Local engine asks in its own way"))]
 impl Layout<'_> {
     /// How many bytes from the start of the buffer the blocks reach, with `size` ranks.
     pub fn reach(&self, size: usize) -> usize {
@@ -124,17 +125,5 @@ impl Layout<'_> {
             Layout::Each(len) => Span { at: rank * len, len },
             Layout::Spans(spans) => spans[rank],
         }
-    }
-}
-
-/// What the framework itself calls, in words of its own.
-impl Engine {
-    /// `data` on `root` is copied into `data` on every other rank; all have the same length.
-    pub fn bcast(&self, data: &mut [u8], kind: Kind, root: usize, place: Place) -> Outcome<()> {
-        let send = Side { data: std::ptr::null(), layout: Layout::Absent };
-        let recv = Side { data: data.as_mut_ptr(), layout: Layout::One(data.len()) };
-        let (call, root, kind) = (Call::Bcast, Some(root), Some(kind));
-        // SAFETY: `data` is borrowed until the call returns.
-        unsafe { self.collective(&Collective { call, root, kind, send, recv, op: None }, place) }
     }
 }
