@@ -7,6 +7,12 @@ use super::op::{Exact, Sum, Summable};
 use crate::error::Result;
 use std::panic::Location;
 
+/// Elements that `allreduce_reproducible` works on at a time, so that its buffers stay in the cache.
+const PIECE: usize = 16 * 1024;
+
+/// The fewest of them for one rank, so that messages between many ranks do not become tiny.
+const LEAST: usize = 256;
+
 impl Comm {
     /// The sum of all elements of all ranks, rounded once: the same bits however the elements lie on how many ranks,
     /// in any order, on either engine. Lengths may differ. Collective; every rank gets the answer.
@@ -80,16 +86,22 @@ impl Comm {
     #[track_caller]
     pub fn allreduce_reproducible<T: Summable>(&self, values: &mut [T]) -> Result<()> {
         let (size, len) = (self.size(), values.len());
-        if size == 1 {
-            return Ok(());
+        if size == 1 || len == 0 {
+            // Still collective: a rank with another length is told so where lengths are compared.
+            return self.alltoall(&values[..0]).map(drop);
         }
-        let share = len.div_ceil(size);
+        let share = len.div_ceil(size).min((PIECE / size).max(LEAST));
         let mut mine = vec![T::zeroed(); share * size];
-        mine[..len].copy_from_slice(values);
-        let all = self.alltoall(&mine)?;
-        let sums: Vec<T> = (0..share).map(|i| T::few(all[i..].iter().step_by(share).copied())).collect();
-        self.allgather_into(&sums, &mut mine)?;
-        values.copy_from_slice(&mine[..len]);
+        let (mut all, mut sums) = (mine.clone(), vec![T::zeroed(); share]);
+        for piece in values.chunks_mut(share * size) {
+            let (used, unused) = mine.split_at_mut(piece.len());
+            used.copy_from_slice(piece);
+            unused.fill(T::zeroed());
+            self.alltoall_into(&mine, &mut all)?;
+            T::sum_columns(&all, &mut sums);
+            self.allgather_into(&sums, &mut mine)?;
+            piece.copy_from_slice(&mine[..piece.len()]);
+        }
         Ok(())
     }
 

@@ -80,7 +80,7 @@ pub fn sums_of_special_values(world: &Comm) -> Result<()> {
 
 pub fn elements_keep_their_bits(world: &Comm) -> Result<()> {
     let (rank, size) = (world.rank(), world.size());
-    for len in [0, 1, 2, 3, 7, 8, 9, 100, 5003] {
+    for len in [0, 1, 2, 3, 7, 8, 9, 100, 5003, 40_001] {
         let of = |rank: usize, i: usize| value(rank * 31 + i);
         let expected = |i: usize| (0..size).map(|rank| of(rank, i)).collect::<Exact>();
         let mut values: Vec<f64> = (0..len).map(|i| of(rank, i)).collect();

@@ -26,9 +26,9 @@ pub trait Summable: Element + sealed::Sealed {
     fn add_products(a: &[Self], b: &[Self], sums: &mut [Exact]);
     #[doc(hidden)]
     fn rounded(sums: &[Exact]) -> Self;
-    /// The rounded sum of a few.
+    /// The rounded sum of every column of a table with at least one row, given row after row.
     #[doc(hidden)]
-    fn few(values: impl Iterator<Item = Self> + Clone) -> Self;
+    fn sum_columns(rows: &[Self], sums: &mut [Self]);
 }
 
 /// Numbers that are converted at a time, on the stack.
@@ -59,19 +59,41 @@ fn add_products(len: usize, sum: &mut Exact, pair: impl Fn(usize) -> (f64, f64))
     });
 }
 
-/// The sum in twice the precision, if no step lost anything: it is s + c then.
-fn doubled(mut values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let mut s = values.next()?;
-    let (mut c, mut exact) = (0.0, true);
-    for x in values {
-        let (sum, error) = two_sum(s, x);
-        s = sum;
-        let (sum, lost) = two_sum(c, error);
-        c = sum;
-        // A NaN, as infinities and overflow leave it here, is not equal.
-        exact &= lost == 0.0;
+/// Columns that are added at once.
+const WIDTH: usize = 64;
+
+/// [`Summable::sum_columns`]. Each sum is kept in twice the precision, s + c; where a step lost something (which is seen),
+/// or `of_two` cannot round it, the column is added again exactly.
+fn sum_columns<T: Copy + Into<f64>>(
+    rows: &[T],
+    sums: &mut [T],
+    of_two: impl Fn(f64, f64) -> Option<T>,
+    of_exact: impl Fn(&Exact) -> T,
+) {
+    let len = sums.len();
+    for (start, sums) in (0..len).step_by(WIDTH).zip(sums.chunks_mut(WIDTH)) {
+        let (mut s, mut c, mut lost) = ([0.0; WIDTH], [0.0; WIDTH], [0.0; WIDTH]);
+        for (s, &x) in s.iter_mut().zip(&rows[start..start + sums.len()]) {
+            *s = x.into();
+        }
+        for row in rows[len..].chunks_exact(len) {
+            let row = &row[start..start + sums.len()];
+            for (((s, c), lost), &x) in s.iter_mut().zip(&mut c).zip(&mut lost).zip(row) {
+                let (sum, error) = two_sum(*s, x.into());
+                *s = sum;
+                let (sum, error) = two_sum(*c, error);
+                *c = sum;
+                // NaN, as infinities and overflow leave it here, is not zero either.
+                *lost += error.abs();
+            }
+        }
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let two = if lost[i] == 0.0 { of_two(s[i], c[i]) } else { None };
+            *sum = two.unwrap_or_else(|| {
+                of_exact(&rows[start + i..].iter().step_by(len).map(|&x| x.into()).collect())
+            });
+        }
     }
-    exact.then_some((s, c))
 }
 
 /// A sum and its rounding error (Knuth).
@@ -97,13 +119,10 @@ impl Summable for f64 {
         sums[0].value()
     }
 
-    fn few(values: impl Iterator<Item = f64> + Clone) -> f64 {
-        match doubled(values.clone()) {
-            // Not s + 0.0: that would lose the sign of -0.0.
-            Some((s, 0.0)) if !s.is_nan() => s,
-            Some((s, c)) if (s + c).is_finite() => s + c,
-            _ => values.collect::<Exact>().value(),
-        }
+    fn sum_columns(rows: &[f64], sums: &mut [f64]) {
+        // Not s + 0.0: that would lose the sign of -0.0.
+        let of_two = |s: f64, c: f64| Some(if c == 0.0 { s } else { s + c }).filter(|sum| sum.is_finite());
+        sum_columns(rows, sums, of_two, Exact::value);
     }
 }
 
@@ -123,11 +142,10 @@ impl Summable for f32 {
         sums[0].value_f32()
     }
 
-    fn few(values: impl Iterator<Item = f32> + Clone) -> f32 {
-        match doubled(values.clone().map(f64::from)) {
-            Some((s, 0.0)) if !s.is_nan() => s as f32,
-            _ => values.map(f64::from).collect::<Exact>().value_f32(),
-        }
+    fn sum_columns(rows: &[f32], sums: &mut [f32]) {
+        // One rounding, not two.
+        let of_two = |s: f64, c: f64| (c == 0.0 && s.is_finite()).then_some(s as f32);
+        sum_columns(rows, sums, of_two, Exact::value_f32);
     }
 }
 
@@ -155,9 +173,8 @@ macro_rules! complex {
                 Complex::new(<$type>::rounded(sums), <$type>::rounded(&sums[1..]))
             }
 
-            fn few(values: impl Iterator<Item = Self> + Clone) -> Self {
-                let (re, im) = (values.clone().map(|x| x.re), values.map(|x| x.im));
-                Complex::new(<$type>::few(re), <$type>::few(im))
+            fn sum_columns(rows: &[Self], sums: &mut [Self]) {
+                <$type>::sum_columns(bytemuck::cast_slice(rows), bytemuck::cast_slice_mut(sums));
             }
         }
     )*};
