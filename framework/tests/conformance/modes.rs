@@ -24,6 +24,15 @@ pub fn synchronous_sends_wait(world: &Comm) -> Result<()> {
     Ok(())
 }
 
+/// A job ends although buffered messages are left that nobody receives. Seen as a hang at the end of the job.
+pub fn nobody_receives(world: &Comm) -> Result<()> {
+    let apart = world.dup()?;
+    for len in LENGTHS {
+        apart.bsend(&vec![3u8; len], next(world), 3)?;
+    }
+    Ok(())
+}
+
 pub fn blocking_synchronous_sends(world: &Comm) -> Result<()> {
     for len in LENGTHS {
         let mut got = vec![0u16; len];

@@ -413,7 +413,10 @@ pub fn neighbors_that_disagree(world: &Comm) -> Result<()> {
             let text = format!("rank 0 sends {} bytes for a block that takes 24 bytes here", 8 * theirs);
             let error = outcome.expect_err("another length");
             assert_eq!(error.kind(), ErrorKind::Mismatch);
-            assert!(error.to_string().contains(&text), "{error}");
+            // Not every MPI library says how long a message is that does not fit.
+            let unknown = "rank 0 sends more for a block that takes 24 bytes here";
+            let said = error.to_string();
+            assert!(said.contains(&text) || (theirs > 3 && said.contains(unknown)), "{error}");
         } else if me == 0 {
             assert_eq!(outcome.expect_err("another length").kind(), ErrorKind::Mismatch);
         } else {

@@ -1,7 +1,7 @@
 //! Buffered sends: a copy and a nonblocking send of it, so there is no buffer to attach and none to run out of.
 //!
 //! The copies are kept until MPI has sent them; later buffered sends free them, and the end of the job waits for the
-//! rest.
+//! rest, as long as there is anybody who might receive them.
 
 use super::Mpi;
 use super::count::Extent;
@@ -12,9 +12,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
 
 /// How many of the copies one call looks at: more than it adds, so they do not pile up.
 const LOOKS: usize = 4;
+
+/// How long copies have to arrive once every rank is at its end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A copy under way. MPI may read it, so it leaks unless its send is known to be complete.
 struct Copy {
@@ -51,15 +55,24 @@ impl Kept {
         Ok(())
     }
 
-    /// Waits until all copies have been sent.
-    pub fn complete(&self) -> Outcome<()> {
-        while let Some(mut copy) = self.0.borrow_mut().pop_front() {
-            let mut status = blank();
-            // SAFETY: as in `reap`.
-            check("MPI_Wait", unsafe { ffi::MPI_Wait(&mut copy.raw, &mut status) })?;
-            copy.free();
+    /// Waits until all copies have been sent. Once every rank is here, what nobody has received nobody will: it gets a
+    /// while to arrive, and then it is given up. Collective over `comm`.
+    pub fn complete(&self, comm: ffi::MPI_Comm, null: ffi::MPI_Request) -> Outcome<()> {
+        let (mut raw, mut everybody) = (null, 0);
+        // SAFETY: the communicator is live, and all its ranks come here.
+        check("MPI_Ibarrier", unsafe { ffi::MPI_Ibarrier(comm, &mut raw) })?;
+        let mut over: Option<Instant> = None;
+        loop {
+            if everybody == 0 {
+                let mut status = blank();
+                // SAFETY: the request is the barrier's, and not complete.
+                check("MPI_Test", unsafe { ffi::MPI_Test(&mut raw, &mut everybody, &mut status) })?;
+            } else if self.0.borrow().is_empty() || over.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                return Ok(());
+            }
+            self.reap()?;
+            std::thread::yield_now();
         }
-        Ok(())
     }
 }
 

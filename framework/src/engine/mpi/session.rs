@@ -147,7 +147,7 @@ impl Session {
 
     /// Ends MPI, once buffered sends are complete; nothing of it may be called afterwards. Collective over the job.
     pub fn finish(self) -> Result<(), Error> {
-        self.shared.kept.complete().map_err(|fault| {
+        self.shared.kept.complete(self.shadow, self.shared.constants.request_null).map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
         })?;
         self.shared.operators.free();
