@@ -2,8 +2,8 @@
 //!
 //! Dropping one is local; MPI_Comm_free is collective, and ranks drop in any order. So a dropped communicator only
 //! notes its end, and is freed when its parent makes the next one: that call is collective, and with one small
-//! reduction the ranks agree which children all of them have dropped; windows are such children too. What is left at the
-//! end goes with MPI.
+//! reduction the ranks agree which children all of them have dropped; windows are such children too. At the end of the
+//! job windows go that nobody has dropped as well: MPICH over UCX does not end with a vector in its hands.
 //!
 //! A communicator of some ranks that the others know nothing of (`create_group`) is nobody's child: it is freed when the
 //! same ranks make the next one.
@@ -24,6 +24,8 @@ use std::rc::Rc;
 /// What is known of a communicator beyond its handle in [`Mpi`]; or of a window, which is a child as well.
 pub(super) struct Life {
     window: RefCell<Option<LiveWindow>>,
+    /// What a window's rank is in the middle of.
+    pub open: RefCell<Open>,
     /// Null for a `split` that left this rank out.
     comm: ffi::MPI_Comm,
     /// Its twin for the framework's own messages.
@@ -37,6 +39,7 @@ impl Life {
     pub fn new(comm: ffi::MPI_Comm, shadow: ffi::MPI_Comm) -> Life {
         Life {
             window: RefCell::default(),
+            open: RefCell::default(),
             comm,
             shadow,
             ended: Cell::new(false),
@@ -64,20 +67,37 @@ impl Life {
         self.ended.set(true);
     }
 
-    /// Frees the children that every rank has dropped. Collective over this communicator.
-    fn reap(&self, constants: &Constants) -> Outcome<()> {
-        reap(&mut self.children.borrow_mut(), self.comm, constants)
+    /// Frees the children that every rank has dropped, and at the end of the job what can be freed besides. Collective
+    /// over this communicator.
+    pub fn reap(&self, constants: &Constants, when: When) -> Outcome<()> {
+        reap(&mut self.children.borrow_mut(), self.comm, constants, when)
+    }
+
+    /// Whether this rank has no more use for it.
+    fn may_go(&self, when: When) -> bool {
+        match (&*self.window.borrow(), when) {
+            // A vector stays where it is if its handle does; MPI's own memory would not.
+            (Some(window), When::AtTheEnd) => {
+                !self.open.borrow().partners && (self.ended.get() || window.memory.is_some())
+            }
+            _ => self.ended.get(),
+        }
     }
 
     /// Collective over this communicator, which no rank uses any more; a window's over its parent.
-    fn free(&self, constants: &Constants) -> Outcome<()> {
+    fn free(&self, constants: &Constants, when: When) -> Outcome<()> {
         if let Some(window) = self.window.borrow_mut().take() {
-            return window.free().map(drop);
+            self.open.take().end(window.win, constants)?;
+            let memory = window.free()?;
+            if !self.ended.get() {
+                std::mem::forget(memory);
+            }
+            return Ok(());
         }
         if self.comm == constants.comm_null {
             return Ok(());
         }
-        self.reap(constants)?;
+        self.reap(constants, when)?;
         for mut comm in [self.shadow, self.comm] {
             // SAFETY: the communicator is live, no handle of it is left on any rank, and operations still under way
             // keep what they need of it.
@@ -87,14 +107,21 @@ impl Life {
     }
 }
 
+/// When things are freed.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum When {
+    InPassing,
+    AtTheEnd,
+}
+
 /// Frees those that every rank of `comm` has dropped; each has as many, in the same order. Collective over `comm`.
-fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants) -> Outcome<()> {
+fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants, when: When) -> Outcome<()> {
     if lives.is_empty() {
         return Ok(());
     }
     let mut ended = vec![0u64; lives.len().div_ceil(64)];
     for (i, life) in lives.iter().enumerate() {
-        ended[i / 64] |= u64::from(life.ended.get()) << (i % 64);
+        ended[i / 64] |= u64::from(life.may_go(when)) << (i % 64);
     }
     // SAFETY: `ended` is valid for reads and writes of its length, which is the same on every rank.
     check("MPI_Allreduce", unsafe {
@@ -110,7 +137,7 @@ fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants) -
     let gone = |i: usize| ended[i / 64] >> (i % 64) & 1 == 1;
     // In order: all ranks of one come to it after the same earlier ones.
     for (_, life) in lives.iter().enumerate().filter(|(i, _)| gone(*i)) {
-        life.free(constants)?;
+        life.free(constants, when)?;
     }
     let mut i = 0..;
     lives.retain(|_| !i.next().is_some_and(gone));
@@ -130,6 +157,35 @@ struct LiveWindow {
     memory: Option<ManuallyDrop<Block>>,
 }
 
+/// The epoch and the locks that a rank is in; after a panic, that it was left in.
+#[derive(Default)]
+pub(super) struct Open {
+    pub fence: bool,
+    pub partners: bool,
+    pub all: bool,
+    pub locked: Vec<c_int>,
+}
+
+impl Open {
+    /// Ends what a panic has left; all ranks come here. No access is under way: that would have ended the job.
+    fn end(self, win: ffi::MPI_Win, constants: &Constants) -> Outcome<()> {
+        // SAFETY: the window is live, and these have begun on this rank; a fence has on every rank, or it would not
+        // have returned from it.
+        unsafe {
+            for target in self.locked {
+                check("MPI_Win_unlock", ffi::MPI_Win_unlock(target, win))?;
+            }
+            if self.all {
+                check("MPI_Win_unlock_all", ffi::MPI_Win_unlock_all(win))?;
+            }
+            if self.fence {
+                check("MPI_Win_fence", ffi::MPI_Win_fence(constants.mode_nosucceed, win))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl LiveWindow {
     /// Collective over the window's communicator.
     fn free(mut self) -> Outcome<Option<Block>> {
@@ -146,14 +202,14 @@ impl Mpi {
         ranks.sort_unstable();
         let mut loners = self.shared.loners.0.borrow_mut();
         let lives = loners.entry(ranks.into()).or_default();
-        reap(lives, comm, self.constants())?;
+        reap(lives, comm, self.constants(), When::InPassing)?;
         lives.push(new.life.clone());
         Ok(new)
     }
 
     /// Frees what can be freed; before a communicator is made from this one. Collective.
     pub(super) fn reap(&self) -> Outcome<()> {
-        self.life.reap(self.constants())
+        self.life.reap(self.constants(), When::InPassing)
     }
 
     /// Takes over a communicator that all ranks of this one have just made together; null for none.

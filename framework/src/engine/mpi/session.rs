@@ -2,7 +2,7 @@
 //!
 //! Which ranks there are and who may start them is `launch`'s business.
 
-use super::family::Life;
+use super::family::{Life, When};
 use super::operator::Operators;
 use super::status::check;
 use super::{Constants, Mpi, Shared, overrun, status, tag, window};
@@ -149,6 +149,9 @@ impl Session {
     pub fn finish(self) -> Result<(), Error> {
         self.shared.kept.complete(self.shadow, self.shared.constants.request_null).map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
+        })?;
+        self.life.reap(&self.shared.constants, When::AtTheEnd).map_err(|fault| {
+            Error::new(ErrorKind::Engine, format!("what the job left could not be freed: {fault:?}"))
         })?;
         self.shared.operators.free();
         // SAFETY: MPI is initialised, and the session, which only `start` makes, is consumed.
