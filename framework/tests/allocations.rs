@@ -3,6 +3,7 @@
 //!
 //! Each rank is a thread, so each counts its own allocations.
 
+use rankine::op::Sum;
 use rankine::{Comm, Requests, Result, start_all, testing};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -180,5 +181,53 @@ fn many_requests() {
         // Lists double as they grow.
         assert!(counts[50..].iter().all(|&count| count < 30), "{counts:?}");
         Ok(())
+    });
+}
+
+#[test]
+fn collectives_into_buffers() {
+    on_two_ranks(|world, len| {
+        let n = len.div_ceil(8);
+        let (one, each) = (vec![1.0f64; n], vec![1.0f64; 2 * n]);
+        let (mut got, mut all, counts) = (vec![0.0; n], vec![0.0; 2 * n], [n, n]);
+        let round = |world: &Comm| {
+            world.bcast(&mut got, 1)?;
+            world.reduce_into(&one, &mut got, Sum, 0)?;
+            world.allreduce_into(&one, &mut got, Sum)?;
+            world.allreduce_in_place(&mut got, |a: f64, b: f64| a.max(b))?;
+            world.scan_into(&one, &mut got, Sum)?;
+            world.exscan_into(&one, &mut got, Sum)?;
+            world.reduce_scatter_block_into(&each, &mut got, Sum)?;
+            world.reduce_scatter_into(&each, &mut got, &counts, Sum)?;
+            world.gather_into(&one, &mut all, 0)?;
+            world.gatherv_into(&one, &mut all, &counts, 1)?;
+            world.scatter_into(&each, &mut got, 0)?;
+            world.scatterv_into(&each, &counts, &mut got, 1)?;
+            world.allgather_into(&one, &mut all)?;
+            world.allgatherv_into(&one, &mut all, &counts)?;
+            world.alltoall_into(&each, &mut all)?;
+            world.alltoallv_into(&each, &counts, &mut all, &counts)
+        };
+        nothing_allocated("collectives into buffers", round, world)
+    });
+}
+
+#[test]
+fn nonblocking_and_persistent_collectives() {
+    on_two_ranks(|world, len| {
+        let n = len.div_ceil(8);
+        let (one, mut got, mut all) = (vec![1.0f64; n], vec![0.0; n], vec![0.0; 2 * n]);
+        let mut plan = world.plan_allreduce(vec![1.0f64; n], Sum)?;
+        let round = |world: &Comm| {
+            world.scope(|s| {
+                let sum = s.iallreduce(&one, &mut got, Sum)?;
+                let everything = s.iallgather(&one, &mut all)?;
+                everything.wait()?;
+                sum.wait().map(drop)
+            })?;
+            plan.start()?;
+            plan.wait().map(drop)
+        };
+        nothing_allocated("nonblocking and persistent collectives", round, world)
     });
 }
