@@ -3,6 +3,7 @@
 //! Uneven blocks are in `exchange`, reductions in `reduce`, what a nonblocking one leaves behind in `work`.
 
 use super::count::{BLOCK, Extent, pieces};
+use super::operator::panics_continue;
 use super::work::{Pending, Work};
 use super::{Mpi, Request, agree, tag};
 use crate::engine::{Call, Collective, Fault, Layout, Outcome, Place, Side};
@@ -65,7 +66,13 @@ impl Mpi {
         // SAFETY: the caller's promise is passed on.
         unsafe {
             match part.call {
-                Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan => self.reduction(part, None),
+                Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan => {
+                    let outcome = self.reduction(part, None);
+                    if let Some(op) = part.op {
+                        panics_continue(op.user_function);
+                    }
+                    outcome
+                }
                 Call::Barrier
                 | Call::Bcast
                 | Call::Gather

@@ -6,7 +6,6 @@ use super::Mpi;
 use super::collective::{Later, issue, malformed, read, write};
 use super::count::BLOCK;
 use super::exchange::LIMIT;
-use super::operator::panics_continue;
 use super::work::{Move, Work};
 use crate::engine::{Call, Collective, Layout, Outcome, Reduction, signature};
 use mpi::ffi;
@@ -19,7 +18,6 @@ struct Plan {
     datatype: ffi::MPI_Datatype,
     /// The bytes of one count.
     unit: usize,
-    ours: bool,
 }
 
 impl Plan {
@@ -38,15 +36,15 @@ impl Mpi {
         if let Some((builtin, scalar)) = reduction.known_to_mpi() {
             let unit = signature::size_of_scalar(scalar).max(1);
             let (op, datatype) = (constants.op(builtin), constants.datatype(scalar));
-            return Ok(Plan { op, datatype, unit, ours: false });
+            return Ok(Plan { op, datatype, unit });
         }
         let operators = &self.shared.operators;
         let unit = reduction.element_size.max(1);
         let datatype = operators.datatype(unit, self.byte)?;
-        Ok(Plan { op: operators.handle(reduction)?, datatype, unit, ours: true })
+        Ok(Plan { op: operators.handle(reduction)?, datatype, unit })
     }
 
-    /// Reduce, allreduce, scan and exscan.
+    /// Reduce, allreduce, scan and exscan. An operator's panic is left to the caller, who may have more to do first.
     ///
     /// # Safety
     /// As [`Mpi::start`].
@@ -59,7 +57,6 @@ impl Mpi {
         };
         let plan = self.plan(op)?;
         let (total, mut done) = (plan.count(bytes), 0);
-        let blocks = later.is_none();
         loop {
             let count = (total - done).min(BLOCK);
             // SAFETY: the caller's promise; the piece is within both sides.
@@ -70,9 +67,6 @@ impl Mpi {
             if done == total {
                 break;
             }
-        }
-        if blocks && plan.ours {
-            panics_continue(op.user_function);
         }
         Ok(())
     }
