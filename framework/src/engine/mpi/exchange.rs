@@ -138,6 +138,23 @@ impl Mpi {
     pub(super) unsafe fn allgatherv(&self, part: &Collective<'_>, work: &mut Work, now: bool) -> Outcome<()> {
         let size = self.size;
         let Layout::Spans(spans) = part.recv.layout else { return Err(malformed(part)) };
+        if size == 1 {
+            // MPICH 4.0.2 forgets the displacement where there is one rank.
+            return match part.send.layout {
+                // SAFETY: the block is in both of the caller's buffers, which do not overlap.
+                Layout::One(len) if len == spans[0].len => unsafe {
+                    read(part.send.data)
+                        .cast::<u8>()
+                        .copy_to_nonoverlapping(write(part.recv.data).cast::<u8>().add(spans[0].at), len);
+                    Ok(())
+                },
+                Layout::One(len) => Err(Fault::Mismatch(format!(
+                    "{len} bytes for this rank itself, which expects {}",
+                    spans[0].len
+                ))),
+                _ => Ok(()),
+            };
+        }
         let total: usize = spans.iter().map(|span| span.len).sum();
         if total > LIMIT {
             // SAFETY: the caller's promise is passed on.
