@@ -195,7 +195,9 @@ pub fn lengths_that_differ(world: &Comm) -> Result<()> {
 fn check_length(error: Error, sent: usize) {
     let text = error.to_string();
     assert!(matches!(error.kind(), ErrorKind::Mismatch | ErrorKind::Truncated), "{text}");
-    assert!(text.contains("rank 0, tag 1") && text.contains(&format!("has {sent} elements")), "{text}");
+    // Not every MPI library says how long a message is that does not fit.
+    let told = text.contains(&format!("has {sent} elements")) || (sent > 4 && text.contains("is longer"));
+    assert!(text.contains("rank 0, tag 1") && told, "{text}");
     assert!(text.contains("views.rs:") && text.contains("help:"), "{text}");
 }
 
