@@ -33,7 +33,7 @@ pub fn expand(input: &DeriveInput, of: &Trait) -> Result<TokenStream> {
         });
         quote! {
             #[inline]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, reason = "a struct without fields")]
             fn #method(self, #parameter) -> Self {
                 Self { #(#values),* }
             }

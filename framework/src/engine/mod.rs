@@ -483,7 +483,7 @@ impl Engine {
     }
 
     /// These ranks make a communicator, in this order; only they call. This rank is one of them.
-    #[cfg_attr(not(feature = "mpi"), allow(unused_variables))]
+    #[cfg_attr(not(feature = "mpi"), allow(unused_variables, reason = "only MPI asks"))]
     pub fn create_group(&self, members: &[usize], tag: i32, place: Place) -> Outcome<Engine> {
         match self {
             Engine::Local(e) => Ok(Engine::Local(e.create_group(members, tag))),
@@ -498,7 +498,7 @@ impl Engine {
     }
 
     /// Tells whoever looks at the library from outside what the communicator is called. Local.
-    #[cfg_attr(not(feature = "mpi"), allow(unused_variables))]
+    #[cfg_attr(not(feature = "mpi"), allow(unused_variables, reason = "only MPI asks"))]
     pub fn set_name(&self, name: &str) -> Outcome<()> {
         match self {
             Engine::Local(_) => Ok(()),

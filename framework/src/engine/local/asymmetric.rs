@@ -9,6 +9,7 @@
 use rustix::thread::{MembarrierCommand, membarrier, membarrier_query};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+use std::time::Duration;
 
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 
@@ -40,12 +41,10 @@ pub(super) fn light_fence() {
 /// Between saying that one is about to sleep and the last look.
 #[cold]
 pub(super) fn heavy_fence() {
-    if ASYMMETRIC.load(Ordering::Relaxed) {
-        // Registered, so the only failures are those of a kernel that has lost the call.
-        if membarrier(MembarrierCommand::PrivateExpedited).is_err() {
-            std::process::abort();
-        }
-    } else {
-        fence(Ordering::SeqCst);
+    if ASYMMETRIC.load(Ordering::Relaxed) && membarrier(MembarrierCommand::PrivateExpedited).is_err() {
+        // Registered, so only a filter set up since then can refuse the call. No processor keeps a store to itself for
+        // as long as this.
+        std::thread::sleep(Duration::from_millis(1));
     }
+    fence(Ordering::SeqCst);
 }

@@ -349,7 +349,7 @@ impl Sorted {
     /// # Safety
     /// `data` is valid for writes of `capacity` bytes, and left alone, until the ticket has ended or
     /// [`Sorted::withdraw`] has taken it back.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "an MPI_Irecv, and where it is posted")]
     pub unsafe fn post(
         &mut self,
         world: &World,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Spares {
     tickets: RefCell<Vec<Arc<Ticket>>>,
-    #[allow(clippy::vec_box)] // letters point to loans, so they must not move
+    #[allow(clippy::vec_box, reason = "letters point to loans, so they must not move")]
     loans: RefCell<Vec<Box<Loan>>>,
 }
 
