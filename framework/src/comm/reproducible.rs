@@ -3,8 +3,8 @@
 //! How an exact sum is kept is in `op/exact`, which numbers have one in `op/summable`.
 
 use super::Comm;
-use super::op::{Exact, Sum, Summable};
-use crate::error::Result;
+use super::op::{Exact, Max, Sum, Summable};
+use crate::error::{Error, ErrorKind, Result};
 use std::panic::Location;
 
 /// Elements that `allreduce_reproducible` works on at a time, so that its buffers stay in the cache.
@@ -82,13 +82,25 @@ impl Comm {
     /// ```
     ///
     /// # Errors
-    /// As [`Comm::alltoall`].
+    /// Ranks with different lengths ([`ErrorKind::Mismatch`], on every rank, before anything is summed); those of
+    /// [`Comm::alltoall`].
     #[track_caller]
     pub fn allreduce_reproducible<T: Summable>(&self, values: &mut [T]) -> Result<()> {
         let (size, len) = (self.size(), values.len());
-        if size == 1 || len == 0 {
-            // Still collective: a rank with another length is told so where lengths are compared.
-            return self.alltoall(&values[..0]).map(drop);
+        // Shares are rounded up, so lengths that differ need not show in them.
+        let [longest, shortest] = self.allreduce([len, !len], Max)?;
+        if longest != !shortest {
+            let what = format!(
+                "allreduce_reproducible: {len} elements given; the ranks give {} to {longest}",
+                !shortest
+            );
+            return Err(Error::new(ErrorKind::Mismatch, what)
+                .help("every rank must give the same number of elements")
+                .on_rank(self.rank())
+                .at(Location::caller()));
+        }
+        if len == 0 {
+            return Ok(());
         }
         let share = len.div_ceil(size).min((PIECE / size).max(LEAST));
         let mut mine = vec![T::zeroed(); share * size];

@@ -121,6 +121,7 @@ fn all() -> Vec<Case> {
         windows: 2, Any [post_and_start, types_must_agree, windows_that_disagree];
         windows: 2, CheckedMpi [phases_that_disagree];
         reproducible: 1, Any [sums_keep_their_bits, sums_of_special_values, elements_keep_their_bits, accumulators_merge];
+        reproducible: 2, Any [lengths_that_differ];
         modes: 1, Any [synchronous_sends_wait, buffered_sends_never_wait, modes_keep_order, ready_sends, exchanges, bad_arguments, nobody_receives];
         modes: 2, Any [blocking_synchronous_sends];
         matched: 1, Any [a_matched_message_is_reserved, nonblocking_receives_of_a_message, dropped_messages_are_lost, forgotten_messages_leave_the_others, misfits, probing_until_it_comes, unknown_lengths];

@@ -104,6 +104,19 @@ pub fn elements_keep_their_bits(world: &Comm) -> Result<()> {
     Ok(())
 }
 
+/// Lengths that give the same shares are told apart all the same, on every rank, and the communicator still works.
+pub fn lengths_that_differ(world: &Comm) -> Result<()> {
+    let len = if world.rank() == 0 { 5 } else { 6 };
+    let error = world.allreduce_reproducible(&mut vec![1.0; len]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    let text = error.to_string();
+    assert!(text.contains(&format!("{len} elements given; the ranks give 5 to 6")), "{text}");
+    let mut values = [1.0; 5];
+    world.allreduce_reproducible(&mut values)?;
+    assert_eq!(values, [world.size() as f64; 5]);
+    Ok(())
+}
+
 pub fn accumulators_merge(world: &Comm) -> Result<()> {
     let sum_of = |ranks: std::ops::Range<usize>| {
         ranks.flat_map(|rank| (0..200).map(move |i| value(rank * 200 + i))).collect::<Exact>()
