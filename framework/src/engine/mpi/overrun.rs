@@ -1,9 +1,9 @@
 //! Open MPI writes past the end of a buffer that a long message does not fit into.
 //!
-//! Seen with 4.1.4 in plain C: the transfers of its `ob1` layer in which one side reads or writes the other's memory
-//! (vader with CMA, self, tcp) move the whole message and report MPI_ERR_TRUNCATE afterwards. Short messages are cut
-//! as they should be. So the checked mode turns those transfers off, which costs bandwidth; and otherwise such a
-//! receive ends the job, because memory that is not the buffer's may have been overwritten.
+//! Seen with 4.1.4 and 5.0.11 in plain C: the transfers of its `ob1` layer in which one side reads or writes the other's
+//! memory (vader with CMA, self, tcp; `smsc` in 5) move the whole message and report MPI_ERR_TRUNCATE afterwards. Short
+//! messages are cut as they should be. So the checked mode turns those transfers off, which costs bandwidth; and
+//! otherwise such a receive ends the job, because memory that is not the buffer's may have been overwritten.
 
 use super::{Mpi, library_version, status};
 use crate::engine::{Fault, Outcome};
@@ -20,24 +20,29 @@ const TRANSPORTS: [&str; 6] = ["vader", "sm", "self", "tcp", "openib", "ofi"];
 /// The flags of a transport that never touches the other side's memory.
 const COPIES_ONLY: &str = "send";
 
+/// Open MPI 5 has moved copies straight from one process's memory into another's out of the transports, and flags no
+/// longer keep it from them: without any of these components it copies through shared memory.
+const SINGLE_COPY: (&str, &str) = ("OMPI_MCA_smsc", "^cma,xpmem,knem");
+
 /// Before MPI is initialised: prepares the library for the mode. Whether it may overrun buffers.
 pub(super) fn prepare(checked: bool) -> bool {
     if !library_version().starts_with("Open MPI") {
         return false;
     }
     let mut safe = true;
+    let mut ask = |name: &str, wanted: &str, always: bool| match std::env::var_os(name) {
+        // What the user or mpirun has set counts.
+        Some(value) => safe &= value == wanted,
+        // SAFETY: MPI_Init_thread, which comes next, changes the environment in the same way; whoever may call it
+        // may call this.
+        None if checked || always => unsafe { std::env::set_var(name, wanted) },
+        None => safe = false,
+    };
     for transport in TRANSPORTS {
-        let name = format!("OMPI_MCA_btl_{transport}_flags");
-        match std::env::var_os(&name) {
-            // What the user or mpirun has set counts.
-            Some(value) => safe &= value == COPIES_ONLY,
-            // Messages to oneself are seldom long, so their transport is always made safe.
-            // SAFETY: MPI_Init_thread, which comes next, changes the environment in the same way; whoever may call it
-            // may call this.
-            None if checked || transport == "self" => unsafe { std::env::set_var(&name, COPIES_ONLY) },
-            None => safe = false,
-        }
+        // Messages to oneself are seldom long, so their transport is always made safe.
+        ask(&format!("OMPI_MCA_btl_{transport}_flags"), COPIES_ONLY, transport == "self");
     }
+    ask(SINGLE_COPY.0, SINGLE_COPY.1, false);
     !safe
 }
 
