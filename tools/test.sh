@@ -51,6 +51,9 @@ step the same suite under mpirun of Open MPI
 # shellcheck disable=SC2086 # several words
 conform "$RANKINE_MPIRUN" "1 2 3 4 7" $all
 
+step the same suite with counts beyond an int
+conform "$RANKINE_MPIRUN" "2 3" --features rankine/small-counts
+
 # MPICH never gives a core away: with more ranks than cores every call waits for the system to take it.
 step the same suite under mpirun of MPICH
 (

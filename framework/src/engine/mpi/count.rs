@@ -8,8 +8,17 @@ use crate::engine::Outcome;
 use mpi::ffi;
 use std::ffi::c_int;
 
+/// The feature `small-counts`, which is for tests: everything that needs much memory to be tried happens early.
+const SMALL: bool = cfg!(feature = "small-counts");
+
 /// The bytes of one block of a derived type, and the most elements that one collective call is given.
-pub(super) const BLOCK: usize = 1 << 30;
+pub(super) const BLOCK: usize = if SMALL { 1000 } else { 1 << 30 };
+
+/// The longest length that goes as bytes.
+const WHOLE: usize = if SMALL { 2500 } else { c_int::MAX as usize };
+
+/// The most bytes, or elements, that one call with an int for each rank takes in all.
+pub(super) const LIMIT: usize = if SMALL { 100 } else { c_int::MAX as usize };
 
 /// How a length is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +49,7 @@ pub(super) struct Extent {
 impl Extent {
     #[inline]
     pub fn of(bytes: usize, byte: ffi::MPI_Datatype) -> Outcome<Extent> {
-        match layout(bytes, c_int::MAX as usize, BLOCK) {
+        match layout(bytes, WHOLE, BLOCK) {
             Layout::Whole(count) => Ok(Extent { count, datatype: byte, derived: false }),
             Layout::Blocks { blocks, rest } => Self::derived(blocks, rest, byte),
         }
@@ -97,7 +106,7 @@ mod tests {
     fn long_lengths_are_blocks_and_a_rest() {
         assert_eq!(layout(11, 10, 4), Layout::Blocks { blocks: 2, rest: 3 });
         assert_eq!(layout(12, 10, 4), Layout::Blocks { blocks: 3, rest: 0 });
-        let real = layout((1 << 31) + 10, c_int::MAX as usize, BLOCK);
+        let real = layout((1 << 31) + 10, c_int::MAX as usize, 1 << 30);
         assert_eq!(real, Layout::Blocks { blocks: 2, rest: 10 });
     }
 

@@ -7,7 +7,7 @@
 
 use super::Mpi;
 use super::collective::{issue, malformed, read, write};
-use super::count::{BLOCK, Extent, pieces};
+use super::count::{BLOCK, Extent, LIMIT, pieces};
 use super::status::check;
 use super::work::{Pending, What, Work};
 use crate::engine::{Call, Collective, Fault, Layout, Outcome, Side, Span};
@@ -229,6 +229,3 @@ impl Mpi {
         Ok(())
     }
 }
-
-/// The most bytes, or elements, that one call with an int for each rank takes in all.
-pub(super) const LIMIT: usize = c_int::MAX as usize;

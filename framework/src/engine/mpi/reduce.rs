@@ -4,8 +4,7 @@
 
 use super::Mpi;
 use super::collective::{Later, issue, malformed, read, write};
-use super::count::BLOCK;
-use super::exchange::LIMIT;
+use super::count::{BLOCK, LIMIT};
 use super::work::{Move, Work};
 use crate::engine::{Call, Collective, Layout, Outcome, Reduction, signature};
 use mpi::ffi;
