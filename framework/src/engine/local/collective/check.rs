@@ -43,7 +43,7 @@ pub(super) struct Misfit {
 ///
 /// # Safety
 /// The parts are those of one call with one root, and their spans are there.
-pub(super) unsafe fn misfit(size: usize, part: &dyn Fn(usize) -> Part) -> Option<Misfit> {
+pub(super) unsafe fn misfit<'a>(size: usize, part: &(dyn Fn(usize) -> &'a Part + 'a)) -> Option<Misfit> {
     let first = part(0);
     let root = first.root;
     let found = |from: usize, to: usize, sent: usize, taken: usize| {
@@ -60,7 +60,7 @@ pub(super) unsafe fn misfit(size: usize, part: &dyn Fn(usize) -> Part) -> Option
     match first.call {
         Call::Gatherv => {
             let at_root = part(root);
-            (0..size).find_map(|s| found(s, root, own(&part(s), s), block(at_root.received, s)))
+            (0..size).find_map(|s| found(s, root, own(part(s), s), block(at_root.received, s)))
         }
         Call::Scatterv => {
             let at_root = part(root);
@@ -70,17 +70,17 @@ pub(super) unsafe fn misfit(size: usize, part: &dyn Fn(usize) -> Part) -> Option
         }
         Call::Allgatherv => (0..size).find_map(|r| {
             let to = part(r);
-            (0..size).find_map(|s| found(s, r, own(&part(s), s), block(to.received, s)))
+            (0..size).find_map(|s| found(s, r, own(part(s), s), block(to.received, s)))
         }),
         Call::Alltoallv => (0..size).find_map(|r| {
             let to = part(r);
-            (0..size).find_map(|s| found(s, r, sent_by(&part(s), r), block(to.received, s)))
+            (0..size).find_map(|s| found(s, r, sent_by(part(s), r), block(to.received, s)))
         }),
         Call::ReduceScatter => (0..size).find_map(|r| {
             // In place the answer has the length of the rank's own block.
             let to = part(r);
-            let taken = if to.sent.in_place() { sent_by(&to, r) } else { block(to.received, r) };
-            (0..size).find_map(|s| found(s, r, sent_by(&part(s), r), taken))
+            let taken = if to.sent.in_place() { sent_by(to, r) } else { block(to.received, r) };
+            (0..size).find_map(|s| found(s, r, sent_by(part(s), r), taken))
         }),
         _ => None,
     }

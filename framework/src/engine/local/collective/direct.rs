@@ -5,6 +5,7 @@
 //! for those only that work in its buffers.
 
 use super::check::{self, Claim};
+use super::counted;
 use super::part::Part;
 use super::posts::{End, Posts};
 use super::small::{self, SMALL, Small};
@@ -110,6 +111,13 @@ impl<'d> Met<'d> {
         // SAFETY: as above.
         unsafe { self.direct.posts.value(rank, self.number, |shown| &(*shown).part) }
     }
+
+    /// What another rank shows of a call with counts.
+    fn counted(&self, rank: usize, mine: &Part, size: usize) -> Part {
+        // SAFETY: as above.
+        let small = unsafe { self.direct.posts.value(rank, self.number, |shown| &(*shown).small) };
+        counted::unpack(mine.call, mine.root, size, small).unwrap_or_else(|| *self.part(rank))
+    }
 }
 
 impl Local {
@@ -134,9 +142,25 @@ impl Local {
             unsafe { small::answer(&part, self.rank, size, call.op, |rank| met.small(rank)) };
             return Ok(());
         }
+        if part.is_counted() {
+            let mut packed = false;
+            let met = self.show(direct, &part, call, claim, |shown| {
+                // SAFETY: the caller's promise.
+                packed = unsafe { counted::pack(&part, self.rank, size, &mut shown.small) };
+                if !packed {
+                    shown.part = part;
+                }
+            })?;
+            let mut parts = [part; Direct::MOST];
+            for rank in (0..size).filter(|&rank| rank != self.rank) {
+                parts[rank] = met.counted(rank, &part, size);
+            }
+            // SAFETY: the caller's promise, and that of all others; what is packed stays there until the call after next.
+            return unsafe { self.do_share(&met, &|rank| &parts[rank], !packed, call.op) };
+        }
         let met = self.show(direct, &part, call, claim, |shown| shown.part = part)?;
         // SAFETY: the caller's promise, and that of all others.
-        unsafe { self.do_share(&met, &part, call.op) }
+        unsafe { self.do_share(&met, &|rank| met.part(rank), true, call.op) }
     }
 
     /// Agrees with the others about a call of another kind, such as a split.
@@ -253,17 +277,24 @@ impl Local {
         }
     }
 
-    /// Does this rank's share of the work, and waits until its buffers are its own again.
+    /// Does this rank's share of the work, and waits until its buffers are its own again: `lent` says that it has shown
+    /// where they are.
     ///
     /// # Safety
     /// All parts are as promised to [`Local::collective`].
     #[inline(never)]
-    unsafe fn do_share(&self, met: &Met<'_>, part: &Part, op: Option<&Reduction>) -> Outcome<()> {
+    unsafe fn do_share<'a>(
+        &self,
+        met: &Met<'_>,
+        parts: &'a (dyn Fn(usize) -> &'a Part + 'a),
+        lent: bool,
+        op: Option<&'a Reduction>,
+    ) -> Outcome<()> {
         let (size, me, posts, number) = (self.size(), self.rank, &met.direct.posts, met.number);
-        let parts = |rank: usize| met.part(rank);
-        let work = Work { size, part: &parts, op };
+        let part = parts(me);
+        let work = Work { size, part: parts, op };
         // SAFETY: everybody is in it, until all have ended where there are spans.
-        let misfit = unsafe { check::misfit(size, &|rank| *met.part(rank)) };
+        let misfit = unsafe { check::misfit(size, parts) };
         let worked = match misfit {
             Some(_) => Ok(()),
             // A panic of an operator must not keep the others waiting.
@@ -280,7 +311,7 @@ impl Local {
         posts.end(me, number, worked.is_ok());
         self.wake_members();
         let mut outcome = Ok(());
-        for other in (0..size).filter(|&other| other != me && awaits(part, me, other)) {
+        for other in (0..size).filter(|&other| lent && other != me && awaits(part, me, other)) {
             // No user code stands between, but a reduction's.
             while posts.ended(other, number) == End::NotYet {
                 if self.world.wait(self.me, || posts.ended(other, number) != End::NotYet).is_err() {
@@ -309,7 +340,8 @@ impl Local {
 /// Whether rank `me` must know that `other` has ended: because it works in our buffers, reads our spans, or makes a
 /// part of our answer.
 fn awaits(part: &Part, me: usize, other: usize) -> bool {
-    let rooted = matches!(part.call, Call::Bcast | Call::Scatter | Call::Gather);
+    let rooted =
+        matches!(part.call, Call::Bcast | Call::Scatter | Call::Scatterv | Call::Gather | Call::Gatherv);
     if !rooted {
         return true;
     }
@@ -317,6 +349,6 @@ fn awaits(part: &Part, me: usize, other: usize) -> bool {
         (true, _) => true,
         (_, false) => false,
         // Below that length the receiver does it all.
-        (false, true) => part.call == Call::Gather || Work::is_shared(part),
+        (false, true) => matches!(part.call, Call::Gather | Call::Gatherv) || Work::is_shared(part),
     }
 }

@@ -1,10 +1,12 @@
 //! Collectives of the Local engine: ranks show each other their parts and then work in each other's buffers.
 //!
 //! `part` is what a rank shows, `check` whether the ranks agree, `work` what there is to do, `tasks` how it is shared.
+//! What is small needs no work in others' buffers: `small`, and `counted` for calls with counts.
 //! A blocking call comes to it through `direct` or `gathering`, a nonblocking one through `started`; `regroup` makes
 //! communicators. Point-to-point messages are in `p2p`.
 
 mod check;
+mod counted;
 mod direct;
 mod exchange;
 mod gathering;
@@ -97,7 +99,7 @@ impl Local {
     /// As [`Local::collective`].
     unsafe fn alone(&self, part: &Part, claim: Claim, op: Option<&Reduction>) -> Outcome<()> {
         // SAFETY: the spans are there until we return.
-        if let Some(misfit) = unsafe { check::misfit(1, &|_| *part) } {
+        if let Some(misfit) = unsafe { check::misfit(1, &|_| part) } {
             return Err(Fault::Mismatch(check::told(0, 1, &|_| claim, Some(misfit))));
         }
         let work = Work { size: 1, part: &|_| part, op };

@@ -14,6 +14,8 @@ pub(super) enum Blocks {
     Each(usize),
     /// A span for every rank.
     Spans(*const Span),
+    /// One after the other from the start; a length for every rank.
+    Packed(*const u16),
     InPlace,
 }
 
@@ -46,7 +48,7 @@ impl Blocks {
     /// The block of rank `rank`.
     ///
     /// # Safety
-    /// There is such a rank, and the spans are still there.
+    /// There is such a rank, and the spans or lengths are still there.
     #[inline(always)]
     pub unsafe fn block(self, rank: usize) -> Span {
         match self {
@@ -55,6 +57,11 @@ impl Blocks {
             Blocks::Each(len) => Span { at: rank * len, len },
             // SAFETY: the caller's promise.
             Blocks::Spans(spans) => unsafe { *spans.add(rank) },
+            Blocks::Packed(lengths) => {
+                // SAFETY: as above.
+                let len = |rank: usize| usize::from(unsafe { *lengths.add(rank) });
+                Span { at: (0..rank).map(len).sum(), len: len(rank) }
+            }
         }
     }
 
@@ -62,7 +69,7 @@ impl Blocks {
     fn len(self) -> usize {
         match self {
             Blocks::One(len) | Blocks::Each(len) => len,
-            Blocks::Absent | Blocks::Spans(_) | Blocks::InPlace => 0,
+            Blocks::Absent | Blocks::Spans(_) | Blocks::Packed(_) | Blocks::InPlace => 0,
         }
     }
 }
@@ -133,16 +140,20 @@ impl Part {
         }
     }
 
+    /// Whether every block has a length of its own.
+    #[inline]
+    pub fn is_counted(&self) -> bool {
+        matches!(
+            self.call,
+            Call::Gatherv | Call::Scatterv | Call::Allgatherv | Call::Alltoallv | Call::ReduceScatter
+        )
+    }
+
     /// Whether so little is contributed that it travels with the rank's arrival, at most `limit` bytes. All ranks that
     /// agree on the call and its length say the same.
     #[inline]
     pub fn is_small(&self, size: usize, limit: usize) -> bool {
-        match self.call {
-            Call::Gatherv | Call::Scatterv | Call::Allgatherv | Call::Alltoallv | Call::ReduceScatter => {
-                false
-            }
-            _ => self.bytes().saturating_mul(self.contributed(size)) <= limit,
-        }
+        !self.is_counted() && self.bytes().saturating_mul(self.contributed(size)) <= limit
     }
 
     /// What rank `rank`, whose part this is, contributes to a small call: where and how many bytes.

@@ -206,7 +206,7 @@ impl Local {
             Found::Misfit(None)
         } else {
             // SAFETY: one call with one root; the spans are on the cards.
-            match unsafe { check::misfit(size, &|rank| operation.card(rank).part) } {
+            match unsafe { check::misfit(size, &|rank| &operation.card(rank).part) } {
                 Some(misfit) => Found::Misfit(Some(misfit)),
                 None => {
                     let part = |rank: usize| &operation.card(rank).part;
