@@ -7,6 +7,8 @@
 
 #[path = "../src/engine/local/gate.rs"]
 mod gate;
+#[path = "../src/engine/local/collective/notices.rs"]
+mod notices;
 #[path = "../src/engine/local/parker.rs"]
 mod parker;
 #[path = "../src/engine/local/collective/posts.rs"]
@@ -20,6 +22,7 @@ mod sync {
     pub use loom::{
         cell::UnsafeCell,
         sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
+        sync::{Mutex, MutexGuard},
         thread::{self, Thread},
     };
 
@@ -43,6 +46,7 @@ mod sync {
 
 use gate::Gate;
 use loom::sync::Arc;
+use notices::Notices;
 use parker::Parker;
 use posts::{End, Posts};
 use ring::Ring;
@@ -218,6 +222,54 @@ fn who_withdraws_is_not_found_or_waits() {
             }
         });
         buffer.with_mut(|at| unsafe { *at = 8 });
+        other.join().unwrap();
+    });
+}
+
+/// Shows numbers up to `starts`, and ends them in order once both have shown them; what is read then is whole.
+fn notice_and_end(notices: &Notices<u64, 1>, me: usize, starts: &[u64], ends: &[u64]) {
+    let other = 1 - me;
+    for &number in starts {
+        // SAFETY: in order.
+        unsafe { notices.show(me, number, |at| *at = 10 * number + me as u64) };
+    }
+    for &number in ends {
+        while !notices.shown(other, number) {
+            loom::thread::yield_now();
+        }
+        // SAFETY: seen to be shown, and not ended yet.
+        unsafe {
+            assert_eq!(notices.value(other, number, |at| *at), 10 * number + other as u64);
+            assert_eq!(notices.value(me, number, |at| *at), 10 * number + me as u64);
+            notices.end(me, number);
+        }
+    }
+}
+
+/// Two ranks start one after the other in the same place, or in the queue if that is not free yet.
+#[test]
+fn notices_are_seen_whole_in_their_place_or_in_the_queue() {
+    explore(2, || {
+        let notices = Arc::new(Notices::new(2, || 0));
+        let there = notices.clone();
+        let other = loom::thread::spawn(move || {
+            notice_and_end(&there, 1, &[1], &[1]);
+            notice_and_end(&there, 1, &[2], &[2]);
+        });
+        notice_and_end(&notices, 0, &[1], &[1]);
+        notice_and_end(&notices, 0, &[2], &[2]);
+        other.join().unwrap();
+    });
+}
+
+/// One has two under way at once, which the other ends from the last to the first.
+#[test]
+fn notices_are_ended_in_any_order() {
+    explore(2, || {
+        let notices = Arc::new(Notices::new(2, || 0));
+        let there = notices.clone();
+        let other = loom::thread::spawn(move || notice_and_end(&there, 1, &[1, 2], &[2, 1]));
+        notice_and_end(&notices, 0, &[1, 2], &[1, 2]);
         other.join().unwrap();
     });
 }

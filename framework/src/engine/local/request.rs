@@ -363,7 +363,7 @@ fn any_back(many: &mut dyn Many) -> bool {
         if let (Engine::Local(local), engine::Request::Local(request)) = (engine, request) {
             back |= match request.state() {
                 State::Send(lending) => local.is_back(lending),
-                State::Collective(joined) => joined.stirs(),
+                State::Collective(joined) => local.stirs(joined),
                 _ => false,
             };
         }

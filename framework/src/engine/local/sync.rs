@@ -6,6 +6,7 @@
 pub(super) use super::asymmetric::{heavy_fence, light_fence};
 pub(super) use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{Mutex, MutexGuard},
     thread::{self, Thread},
 };
 

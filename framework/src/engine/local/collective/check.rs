@@ -1,8 +1,8 @@
 //! Whether the ranks agree about a collective, and what each is told if they do not.
 
 use super::part::{Blocks, Part};
-use crate::engine::Call;
 use crate::engine::signature::{Signature, disagreement, size_of_scalar};
+use crate::engine::{Call, Collective};
 
 /// What a rank says of its call: compared, and quoted in errors.
 #[derive(Clone, Copy)]
@@ -10,6 +10,41 @@ pub(super) struct Claim {
     pub signature: Signature,
     /// How many nonblocking collectives the rank had started on this communicator.
     pub started: u64,
+}
+
+/// What ranks that agree show alike; where they differ, the claims are compared.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Words {
+    pub call: Call,
+    pub in_place: bool,
+    /// The kind's code, or 0.
+    pub kind: u8,
+    /// A communicator of so many ranks is not used this way.
+    pub root: u8,
+    /// How many nonblocking collectives have been started, as far as it fits.
+    pub started: u32,
+    pub bytes: usize,
+    /// Where the operator's name is, or where the caller has made up its own words.
+    pub name: usize,
+}
+
+impl Words {
+    pub const NONE: Words =
+        Words { call: Call::Barrier, in_place: false, kind: 0, root: 0, started: 0, bytes: 0, name: 0 };
+
+    #[inline(always)]
+    pub fn of(part: &Part, call: &Collective<'_>, started: u64) -> Words {
+        Words {
+            call: part.call,
+            // What matters to the others: both of a pair must swap.
+            in_place: matches!(part.call, Call::Alltoall | Call::Alltoallv) && part.sent.in_place(),
+            kind: call.kind.map_or(0, |kind| kind.code()),
+            root: part.root as u8,
+            started: started as u32,
+            bytes: part.bytes(),
+            name: call.op.map_or(0, |op| op.name.as_ptr() as usize),
+        }
+    }
 }
 
 /// Whether two ranks agree, before the counts of single blocks; names are compared by address first, since they

@@ -4,7 +4,7 @@
 //! a small call. For a large one they show addresses, each does a fixed share of the work, and a rank waits at the end
 //! for those only that work in its buffers.
 
-use super::check::{self, Claim};
+use super::check::{self, Claim, Words};
 use super::counted;
 use super::part::Part;
 use super::posts::{End, Posts};
@@ -20,28 +20,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Shown {
+    /// They fill the first cache line together with the stamp and the first 32 bytes of what is contributed.
     words: Words,
     /// In a small call: what it contributes.
     small: Small,
     /// In a large call.
     part: Part,
-}
-
-/// What ranks that agree show alike; where they differ, the claims are compared. It fills the first cache line
-/// together with the stamp and the first 32 bytes of what is contributed.
-#[derive(Clone, Copy, PartialEq)]
-struct Words {
-    call: Call,
-    in_place: bool,
-    /// The kind's code, or 0.
-    kind: u8,
-    /// A communicator of so many ranks is not used this way.
-    root: u8,
-    /// How many nonblocking collectives have been started, as far as it fits.
-    started: u32,
-    bytes: usize,
-    /// Where the operator's name is, or where the caller has made up its own words.
-    name: usize,
 }
 
 /// The meeting place of a few ranks.
@@ -69,11 +53,13 @@ impl Direct {
     pub const MOST: usize = 8;
 
     pub fn new(size: usize) -> Direct {
-        let words =
-            Words { call: Call::Barrier, in_place: false, kind: 0, root: 0, started: 0, bytes: 0, name: 0 };
         let own = || super::Padded(Own { number: AtomicU64::new(0), left: AtomicBool::new(false) });
         Direct {
-            posts: Posts::new(size, || Shown { words, small: Small::EMPTY, part: Part::nothing() }),
+            posts: Posts::new(size, || Shown {
+                words: Words::NONE,
+                small: Small::EMPTY,
+                part: Part::nothing(),
+            }),
             claims: Posts::new(size, || None),
             own: (0..size).map(|_| own()).collect(),
         }
@@ -165,16 +151,9 @@ impl Local {
 
     /// Agrees with the others about a call of another kind, such as a split.
     pub(super) fn agree_directly(&self, direct: &Direct, claim: Claim) -> Outcome<()> {
-        let words = Words {
-            // No barrier has a name.
-            call: Call::Barrier,
-            in_place: false,
-            kind: 0,
-            root: 0,
-            started: claim.started as u32,
-            bytes: 0,
-            name: claim.signature.call.as_ptr() as usize,
-        };
+        // No barrier has a name.
+        let (started, name) = (claim.started as u32, claim.signature.call.as_ptr() as usize);
+        let words = Words { started, name, ..Words::NONE };
         self.show_words(direct, words, || claim, false, |_| ()).map(drop)
     }
 
@@ -187,16 +166,7 @@ impl Local {
         claim: impl FnOnce() -> Claim,
         bring: impl FnOnce(&mut Shown),
     ) -> Outcome<Met<'d>> {
-        let words = Words {
-            call: part.call,
-            // What matters to the others: both of a pair must swap.
-            in_place: matches!(part.call, Call::Alltoall | Call::Alltoallv) && part.sent.in_place(),
-            kind: call.kind.map_or(0, |kind| kind.code()),
-            root: part.root as u8,
-            started: self.started_so_far() as u32,
-            bytes: part.bytes(),
-            name: call.op.map_or(0, |op| op.name.as_ptr() as usize),
-        };
+        let words = Words::of(part, call, self.started_so_far());
         let large = !part.is_small(self.size(), SMALL);
         self.show_words(direct, words, claim, large, bring)
     }

@@ -2,7 +2,7 @@
 //!
 //! `part` is what a rank shows, `check` whether the ranks agree, `work` what there is to do, `tasks` how it is shared.
 //! What is small needs no work in others' buffers: `small`, and `counted` for calls with counts.
-//! A blocking call comes to it through `direct` or `gathering`, a nonblocking one through `started`; `regroup` makes
+//! A blocking call comes to it through `direct` or `gathering`, a nonblocking one (`nonblocking`) through `noted` or `started`; `regroup` makes
 //! communicators. Point-to-point messages are in `p2p`.
 
 mod check;
@@ -10,6 +10,9 @@ mod counted;
 mod direct;
 mod exchange;
 mod gathering;
+mod nonblocking;
+mod noted;
+mod notices;
 mod part;
 mod posts;
 mod regroup;
@@ -32,12 +35,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sync::Padded;
 use work::Work;
 
-pub(super) use started::Joined;
+pub(super) use nonblocking::Joined;
 
 /// Where the ranks of one communicator meet.
 pub(super) struct Meeting {
     /// Where there are few ranks and a core for each.
     direct: Option<Box<Direct>>,
+    /// As `direct`, for nonblocking calls.
+    notices: Option<Box<noted::Board>>,
     gate: Gate,
     /// What is brought to even and to odd meetings: see [`Gate`] for why two are enough.
     tables: [gathering::Table; 2],
@@ -51,8 +56,10 @@ pub(super) struct Meeting {
 impl Meeting {
     /// `spread` says that every rank of the world has a core.
     pub fn new(size: usize, spread: bool) -> Meeting {
+        let few = spread && size <= Direct::MOST;
         Meeting {
-            direct: (spread && size <= Direct::MOST).then(|| Box::new(Direct::new(size))),
+            direct: few.then(|| Box::new(Direct::new(size))),
+            notices: few.then(|| Box::new(noted::Board::new(size, noted::Note::empty))),
             gate: Gate::new(size as u32),
             tables: [gathering::Table::new(size), gathering::Table::new(size)],
             started: Mutex::new(started::Started::new()),

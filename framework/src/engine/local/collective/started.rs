@@ -1,7 +1,7 @@
-//! Nonblocking collectives: the last to start makes it happen, and whoever waits or tests helps.
+//! Nonblocking collectives with a record: the last to start makes it happen, and whoever waits or tests helps.
 //!
-//! The n-th start of every rank on a communicator is the same operation. Its record is made by the first to come, and
-//! every rank puts its part there under the communicator's lock. The last one compares the parts and lays the work
+//! The record of an operation is made by the first to come, and every rank puts its part there under the
+//! communicator's lock. The last one compares the parts and lays the work
 //! out as tasks; no rank has to run for it to come to its end but those that have claimed some. No user code runs
 //! under the lock.
 
@@ -11,8 +11,8 @@ use super::sync::{AtomicU32, Ordering, UnsafeCell};
 use super::tasks::Tasks;
 use super::work::{self, Cut, Work};
 use crate::engine::local::Local;
-use crate::engine::local::request::{Request, SENT};
-use crate::engine::{Collective, Envelope, Fault, Layout, Outcome, Place, Reduction, Span};
+use crate::engine::local::request::SENT;
+use crate::engine::{Collective, Envelope, Fault, Layout, Outcome, Reduction, Span};
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -20,27 +20,36 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 /// Records of operations kept for use again.
 const KEPT: usize = 8;
 
-/// The operations that some rank has not started yet.
+/// The operations that some rank has not started yet, with their numbers and in the order of those.
 pub(super) struct Started {
-    /// The number of the first of them.
-    first: u64,
-    operations: VecDeque<Arc<Operation>>,
+    operations: VecDeque<(u64, Arc<Operation>)>,
     idle: Vec<Arc<Operation>>,
 }
 
 impl Started {
     pub fn new() -> Started {
-        Started { first: 0, operations: VecDeque::new(), idle: Vec::new() }
+        Started { operations: VecDeque::new(), idle: Vec::new() }
+    }
+
+    fn find(&self, number: u64) -> Result<usize, usize> {
+        self.operations.binary_search_by_key(&number, |operation| operation.0)
     }
 
     /// The record of operation `number`, which the caller has not started before.
     fn operation(&mut self, number: u64, size: usize) -> Arc<Operation> {
-        let index = (number - self.first) as usize;
-        while self.operations.len() <= index {
+        let index = self.find(number).unwrap_or_else(|index| {
             let operation = self.idle.pop().unwrap_or_else(|| Arc::new(Operation::new(size)));
-            self.operations.push_back(operation);
+            self.operations.insert(index, (number, operation));
+            index
+        });
+        self.operations[index].1.clone()
+    }
+
+    /// No more rank will come to it.
+    fn remove(&mut self, number: u64) {
+        if let Ok(index) = self.find(number) {
+            self.operations.remove(index);
         }
-        self.operations[index].clone()
     }
 }
 
@@ -134,32 +143,28 @@ impl Operation {
     }
 }
 
-/// A rank's share in an operation, as its request keeps it.
-pub(crate) struct Joined {
+/// A rank's share in an operation.
+pub(crate) struct Recorded {
+    number: u64,
     operation: Arc<Operation>,
     op: Option<Reduction>,
     /// Whether this rank is through with it.
     left: bool,
 }
 
-impl Joined {
-    /// Whether there is something to do for it, or nothing more.
-    pub(in super::super) fn stirs(&self) -> bool {
-        self.operation.stirs()
-    }
-}
-
 impl Local {
+    /// Puts this rank's part on the record of the operation.
+    ///
     /// # Safety
-    /// As [`Engine::start`](crate::engine::Engine::start).
-    pub unsafe fn start(&self, call: &Collective<'_>, place: Place) -> Outcome<Request> {
-        let (meeting, size) = (&self.group.meeting, self.size());
-        let part = Part::of(call);
-        let number = self.started_so_far();
-        let mut claim = self.claim(&part, call, place);
-        // Its place in the sequence is what pairs it with the others.
-        claim.started = 0;
-        meeting.counts[self.rank].store(number + 1, Ordering::Relaxed);
+    /// As [`Local::start`].
+    pub(super) unsafe fn join_record(
+        &self,
+        number: u64,
+        part: Part,
+        claim: Claim,
+        call: &Collective<'_>,
+    ) -> Recorded {
+        let size = self.size();
         let mut started = self.started();
         let operation = started.operation(number, size);
         if operation.state() == GATHERING {
@@ -175,22 +180,20 @@ impl Local {
         operation.arrived.store(arrived, Ordering::Relaxed);
         let last = arrived as usize == size;
         if last {
-            // Every rank that has started this one has started all before it.
-            started.operations.pop_front();
-            started.first += 1;
+            started.remove(number);
         }
         drop(started);
-        let mut joined = Joined { operation, op: call.op.copied(), left: false };
-        if last && joined.operation.state() == GATHERING {
-            self.set_under_way(&joined);
+        let mut recorded = Recorded { number, operation, op: call.op.copied(), left: false };
+        if last && recorded.operation.state() == GATHERING {
+            self.set_under_way(&recorded);
             // SAFETY: the caller's promise, and that of all who started it.
-            if let Err(payload) = unsafe { self.help_along(&joined) } {
-                self.see_over(&joined);
-                self.leave(&mut joined);
+            if let Err(payload) = unsafe { self.help_along(&recorded) } {
+                self.see_over(&recorded);
+                self.leave(&mut recorded);
                 resume_unwind(payload);
             }
         }
-        Ok(Request::collective(joined))
+        recorded
     }
 
     fn started(&self) -> MutexGuard<'_, Started> {
@@ -198,8 +201,8 @@ impl Local {
     }
 
     /// Compares the parts and lays out the work. By the last to start, when nobody can take back any more.
-    fn set_under_way(&self, joined: &Joined) {
-        let (operation, size) = (&*joined.operation, self.size());
+    fn set_under_way(&self, recorded: &Recorded) {
+        let (operation, size) = (&*recorded.operation, self.size());
         // Nobody but us looks at cards between the last arrival and the new state.
         let first = operation.card(0);
         let found = if (1..size).any(|rank| !check::same(&operation.card(rank).claim, &first.claim)) {
@@ -211,7 +214,7 @@ impl Local {
                 None => {
                     let part = |rank: usize| &operation.card(rank).part;
                     // SAFETY: as above.
-                    Found::Work(unsafe { Work { size, part: &part, op: joined.op.as_ref() }.cut() })
+                    Found::Work(unsafe { Work { size, part: &part, op: recorded.op.as_ref() }.cut() })
                 }
             }
         };
@@ -238,46 +241,63 @@ impl Local {
     ///
     /// # Safety
     /// Every rank that started it keeps its promise until it is through.
-    unsafe fn help_along(&self, joined: &Joined) -> std::thread::Result<()> {
-        let operation = &*joined.operation;
+    unsafe fn help_along(&self, recorded: &Recorded) -> std::thread::Result<()> {
+        let operation = &*recorded.operation;
         if operation.state() != UNDER_WAY {
             return Ok(());
         }
         let Found::Work(cut) = operation.found() else { return Ok(()) };
         let part = |rank: usize| &operation.card(rank).part;
-        let work = Work { size: self.size(), part: &part, op: joined.op.as_ref() };
+        let work = Work { size: self.size(), part: &part, op: recorded.op.as_ref() };
         // SAFETY: the caller's promise.
         unsafe { self.help(&operation.tasks, &work, cut) }
     }
 
     /// Waits until the operation, which is under way, is over: no user code stands between but a reduction's.
-    fn see_over(&self, joined: &Joined) {
-        while !joined.operation.over() {
-            if self.world.wait(self.me, || joined.operation.over()).is_err() {
+    fn see_over(&self, recorded: &Recorded) {
+        while !recorded.operation.over() {
+            if self.world.wait(self.me, || recorded.operation.over()).is_err() {
                 std::thread::yield_now();
             }
         }
     }
 
-    /// Helps, and looks whether it is over.
-    pub(in super::super) fn peek_collective(&self, joined: &mut Joined) -> Option<Outcome<Envelope>> {
-        // SAFETY: who started it has promised to keep its buffers until it is through.
-        let helped = unsafe { self.help_along(joined) };
-        if let Err(payload) = helped {
-            self.see_over(joined);
-            self.leave(joined);
-            resume_unwind(payload);
-        }
-        joined.operation.over().then(|| self.conclude(joined))
+    /// Whether there is something to do for it, or nothing more.
+    pub(super) fn record_stirs(&self, recorded: &Recorded) -> bool {
+        recorded.operation.stirs() || self.unmet(recorded).is_some()
     }
 
-    pub(in super::super) fn wait_collective(&self, joined: &mut Joined) -> Outcome<Envelope> {
+    /// What this rank is told if others do not come to the record, because to them it is a small operation.
+    fn unmet(&self, recorded: &Recorded) -> Option<String> {
+        match recorded.operation.state() {
+            UNDER_WAY => None,
+            _ => self.told_by_notices(recorded.number),
+        }
+    }
+
+    /// Helps, and looks whether it is over.
+    pub(super) fn peek_recorded(&self, recorded: &mut Recorded) -> Option<Outcome<Envelope>> {
+        // SAFETY: who started it has promised to keep its buffers until it is through.
+        let helped = unsafe { self.help_along(recorded) };
+        if let Err(payload) = helped {
+            self.see_over(recorded);
+            self.leave(recorded);
+            resume_unwind(payload);
+        }
+        if let Some(told) = self.unmet(recorded) {
+            self.leave_unmet(recorded);
+            return Some(Err(Fault::Mismatch(told)));
+        }
+        recorded.operation.over().then(|| self.conclude(recorded))
+    }
+
+    pub(super) fn wait_recorded(&self, recorded: &mut Recorded) -> Outcome<Envelope> {
         loop {
-            if let Some(outcome) = self.peek_collective(joined) {
+            if let Some(outcome) = self.peek_recorded(recorded) {
                 return outcome;
             }
-            let operation = &*joined.operation;
-            if let Err(fault) = self.world.wait(self.me, || operation.stirs()) {
+            let operation = &*recorded.operation;
+            if let Err(fault) = self.world.wait(self.me, || self.record_stirs(recorded)) {
                 if operation.state() == GATHERING {
                     return Err(fault);
                 }
@@ -287,12 +307,12 @@ impl Local {
     }
 
     /// Takes this rank's part back, or sees the operation over if all have started it.
-    pub(in super::super) fn cancel_collective(&self, joined: &mut Joined) {
-        if joined.left {
+    pub(super) fn give_up_recorded(&self, recorded: &mut Recorded) {
+        if recorded.left {
             return;
         }
         let started = self.started();
-        let operation = &*joined.operation;
+        let operation = &*recorded.operation;
         let gathering = (operation.arrived.load(Ordering::Relaxed) as usize) < self.size();
         if gathering {
             if operation.state() == GATHERING {
@@ -306,14 +326,14 @@ impl Local {
             while operation.state() == GATHERING {
                 std::thread::yield_now();
             }
-            self.see_over(joined);
+            self.see_over(recorded);
         }
-        self.leave(joined);
+        self.leave(recorded);
     }
 
     /// How an operation ended that is over.
-    fn conclude(&self, joined: &mut Joined) -> Outcome<Envelope> {
-        let operation = &*joined.operation;
+    fn conclude(&self, recorded: &mut Recorded) -> Outcome<Envelope> {
+        let operation = &*recorded.operation;
         let outcome = match operation.state() {
             UNDER_WAY => match operation.found() {
                 Found::Misfit(misfit) => {
@@ -330,7 +350,7 @@ impl Local {
             },
             dead => Err(self.given_up_by(dead - DEAD)),
         };
-        self.leave(joined);
+        self.leave(recorded);
         outcome
     }
 
@@ -346,10 +366,24 @@ impl Local {
         Fault::Mismatch(format!("rank {rank} has taken back its part"))
     }
 
+    /// This rank leaves a record to which not all will come. Whoever still comes is told the same.
+    fn leave_unmet(&self, recorded: &mut Recorded) {
+        recorded.left = true;
+        self.end_notice(recorded.number);
+        let mut started = self.started();
+        let operation = &recorded.operation;
+        operation.state.store(DEAD + self.rank as u32, Ordering::Release);
+        let left = operation.left.fetch_add(1, Ordering::AcqRel) + 1;
+        if left == operation.arrived.load(Ordering::Relaxed) {
+            started.remove(recorded.number);
+        }
+    }
+
     /// This rank is through; the last to leave puts the record aside.
-    fn leave(&self, joined: &mut Joined) {
-        joined.left = true;
-        let operation = &joined.operation;
+    fn leave(&self, recorded: &mut Recorded) {
+        recorded.left = true;
+        self.end_notice(recorded.number);
+        let operation = &recorded.operation;
         let left = operation.left.fetch_add(1, Ordering::AcqRel) + 1;
         if left as usize == self.size() {
             let mut started = self.started();

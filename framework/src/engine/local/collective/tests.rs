@@ -424,7 +424,8 @@ fn disagreements_are_told_to_all_and_nothing_is_copied() {
             ranks(size, |comm| {
                 let me = comm.rank();
                 let odd = usize::from(me == size - 1);
-                for len in [1, 5000] {
+                // With six a contribution is as long as a small one may be.
+                for len in [1, 6, 5000] {
                     // Lengths.
                     let mut data = vec![UNTOUCHED; len + odd];
                     let lay = Lay::One(len + odd);
@@ -520,6 +521,54 @@ fn many_under_way_and_finished_in_any_order() {
                     assert_eq!(*recv, expected);
                 }
             }
+        });
+    }
+}
+
+/// More small ones than there are places, ended from the last to the first, and one that is never ended.
+#[test]
+fn many_small_ones_under_way() {
+    for size in [1, 2, 3] {
+        ranks(size, |comm| {
+            let op = Reduction::of::<Item, _>(compose);
+            let start = |send: &[Item], recv: &mut [Item]| {
+                let layout = Layout::One(BYTES);
+                let part = Collective {
+                    call: Call::Allreduce,
+                    root: None,
+                    kind: Some(Item::KIND),
+                    send: Side { data: send.as_ptr().cast(), layout },
+                    recv: Side { data: recv.as_mut_ptr().cast(), layout },
+                    op: Some(&op),
+                };
+                // SAFETY: the buffers stay until all have been ended, or are leaked.
+                unsafe { comm.start(&part, Location::caller()) }.unwrap()
+            };
+            let forgotten = Vec::leak(vec![UNTOUCHED; 2]);
+            let (send, recv) = forgotten.split_at_mut(1);
+            std::mem::forget(start(send, recv));
+            for round in 0..20 {
+                let sends: Vec<Item> = (0..40).map(|i| brought(comm.rank(), i + round)).collect();
+                let mut recvs = vec![UNTOUCHED; 40];
+                let mut requests: Vec<_> =
+                    sends.chunks(1).zip(recvs.chunks_mut(1)).map(|(send, recv)| start(send, recv)).collect();
+                // Ranks end them in different orders, and give one up.
+                if comm.rank() % 2 == 0 {
+                    requests.reverse();
+                }
+                let given_up = if comm.rank() % 2 == 0 { 39 - 7 } else { 7 };
+                assert!(comm.cancel(&mut requests[given_up]));
+                for (i, request) in requests.iter_mut().enumerate() {
+                    if i != given_up {
+                        comm.wait(request).unwrap();
+                    }
+                }
+                for (i, got) in recvs.iter().enumerate() {
+                    let expected = folded(0..size, i + round);
+                    assert!(*got == expected || i == 7 && *got == UNTOUCHED, "{i}: {got:?}");
+                }
+            }
+            barrier(comm).unwrap();
         });
     }
 }
