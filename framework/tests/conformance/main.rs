@@ -136,7 +136,7 @@ fn all() -> Vec<Case> {
         values: 1, Buffered [to_self];
         sparse: 1, Any [patterns, random_graphs_one_after_the_other, a_rank_that_errs_is_alone, sparse_values];
         grid_alltoall: 1, Any [agrees_with_alltoallv, wrong_number_of_messages];
-        views: 1, Any [any_layout_to_any_layout, views_come_back, bad_ranks_and_types, failed_scope_takes_back, alltoall_transposes, alltoall_with_a_wrong_length];
+        views: 1, Any [any_layout_to_any_layout, views_come_back, tested_until_done, bad_ranks_and_types, failed_scope_takes_back, alltoall_transposes, alltoall_with_a_wrong_length];
         views: 2, Any [columns_are_slices, lengths_that_differ];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]

@@ -3,7 +3,7 @@
 use super::dice::Dice;
 use super::p2p::{next, previous};
 use ndarray::{Array1, Array2, Array3, ArrayViewD, ArrayViewMutD, Axis, Slice, s};
-use rankine::{ANY_SOURCE, ANY_TAG, Comm, Error, ErrorKind, Result};
+use rankine::{ANY_SOURCE, ANY_TAG, Comm, Error, ErrorKind, Result, Test};
 
 /// How a random view lies in its array: an order of axes, and a slice of each.
 #[derive(Clone)]
@@ -152,6 +152,57 @@ pub fn views_come_back(world: &Comm) -> Result<()> {
         sends.into_iter().try_for_each(|send| send.wait())
     })?;
     assert_eq!((strided[[0, 0]], strided[[0, 1]], strided[[5, 6]]), (77, 0, previous(world) as u64 + 1));
+    Ok(())
+}
+
+/// Handles that are asked until they are done, of views that are packed and of views that are not; the last handles are
+/// asked once and left to the scope.
+pub fn tested_until_done(world: &Comm) -> Result<()> {
+    fn done<D, R>(mut handle: R, test: impl Fn(R) -> Result<Test<D, R>>) -> Result<D> {
+        loop {
+            handle = match test(handle)? {
+                Test::Done(done) => return Ok(done),
+                Test::Pending(again) => again,
+            };
+        }
+    }
+    for n in [3, 400] {
+        let mine = Array2::from_shape_fn((n, n), |(i, j)| (world.rank() * n + i * j) as i64);
+        let theirs = Array2::from_shape_fn((n, n), |(i, j)| (previous(world) * n + i * j) as i64);
+        let (mut strided, mut whole, mut left) =
+            (Array2::zeros((n, 2 * n)), Array2::zeros((n, n)), Array2::<i64>::zeros((n, 2 * n)));
+        world.scope(|s| {
+            let mut first = s.irecv_view(strided.slice_mut(s![.., ..;2]), previous(world), 1)?;
+            let second = s.irecv_view(whole.view_mut(), previous(world), 2)?;
+            let third = s.irecv_view(left.slice_mut(s![.., ..;2]), previous(world), 3)?;
+            // Nobody sends before all have looked.
+            first = match first.test()? {
+                Test::Pending(first) => first,
+                Test::Done(_) => panic!("there was nothing to receive"),
+            };
+            world.barrier()?;
+            let sends = [(mine.t(), 1), (mine.view(), 2), (mine.t(), 3)]
+                .map(|(view, tag)| s.isend_view(view, next(world), tag));
+            let (view, status) = done(first, |first| first.test())?;
+            assert_eq!(
+                (status.len, status.source, view),
+                (n * n, previous(world), theirs.t().to_owned().view_mut())
+            );
+            let (view, status) = done(second, |second| second.test())?;
+            assert_eq!((status.tag, view), (2, theirs.clone().view_mut()));
+            let _ = third.test()?;
+            sends.into_iter().try_for_each(|send| done(send?, |send| send.test()))
+        })?;
+        assert_eq!(left.slice(s![.., ..;2]), theirs.t());
+        // A message that does not fit is an error here, too.
+        let send = world.isend_owned(vec![1i64; 2], next(world), 1)?;
+        let error = world.scope(|s| {
+            done(s.irecv_view(strided.column_mut(1), previous(world), 1)?, |recv| recv.test()).map(drop)
+        });
+        let error = error.unwrap_err();
+        assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains("views.rs:"), "{error}");
+        send.wait()?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use super::copy;
 use crate::comm::p2p::{Source, Status, Tag};
-use crate::comm::request::{OwnedRecv, OwnedSend, Request};
+use crate::comm::request::{OwnedRecv, OwnedSend, Request, Test};
 use crate::comm::{Comm, Element, Scope};
 use crate::engine::{Mode, Place};
 use crate::error::Result;
@@ -67,14 +67,41 @@ struct UnderWay<'env, T: Element, D> {
 
 impl<'env, T: Element, D: Dimension> PackedRecv<'env, T, D> {
     fn complete(&self, place: Place) -> Result<Option<(ArrayViewMut<'env, T, D>, Status)>> {
-        let Some(UnderWay { recv, mut view }) = self.under_way.take() else { return Ok(None) };
+        let Some(UnderWay { recv, view }) = self.under_way.take() else { return Ok(None) };
         let (packed, status) = recv.wait_at(place)?;
-        let filled = self.comm.fills("wait", view.len(), status, place);
+        self.lay("wait", packed, status, view, place).map(Some)
+    }
+
+    /// What [`PackedRecv::complete`] gives, if the message is there.
+    #[track_caller]
+    fn test(&self) -> Result<Option<(ArrayViewMut<'env, T, D>, Status)>> {
+        let Some(UnderWay { recv, view }) = self.under_way.take() else { return Ok(None) };
+        match recv.test()? {
+            Test::Done((packed, status)) => {
+                self.lay("test", packed, status, view, Location::caller()).map(Some)
+            }
+            Test::Pending(recv) => {
+                self.under_way.replace(Some(UnderWay { recv, view }));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lays what came into the view.
+    fn lay(
+        &self,
+        call: &str,
+        packed: Vec<T>,
+        status: Status,
+        mut view: ArrayViewMut<'env, T, D>,
+        place: Place,
+    ) -> Result<(ArrayViewMut<'env, T, D>, Status)> {
+        let filled = self.comm.fills(call, view.len(), status, place);
         if filled.is_ok() {
             copy::unpack(&packed, &mut view);
         }
         self.comm.spares().put(packed);
-        Ok(Some((view, filled?)))
+        Ok((view, filled?))
     }
 }
 
@@ -107,6 +134,31 @@ impl<'scope, 'env: 'scope, T: Element, D: Dimension> ViewRecv<'scope, 'env, T, D
             RecvWay::Packed(packed) => {
                 Ok(packed.complete(place)?.expect("the scope ends after its handles are used"))
             }
+        }
+    }
+
+    /// Looks whether the message is in the view, and helps it along: the view, or the handle to ask again.
+    ///
+    /// # Errors
+    /// Those of [`Comm::recv_view`].
+    #[track_caller]
+    pub fn test(self) -> Result<Test<(ArrayViewMut<'scope, T, D>, Status), Self>> {
+        let (comm, place) = (self.comm, Location::caller());
+        match self.way {
+            RecvWay::Straight(request, shape) => match request.test()? {
+                Test::Pending(request) => {
+                    Ok(Test::Pending(ViewRecv { comm, way: RecvWay::Straight(request, shape) }))
+                }
+                Test::Done((data, status)) => {
+                    comm.fills("test", data.len(), status, place)?;
+                    let view = ArrayViewMut::from_shape(shape, data).expect("the slice of such a view");
+                    Ok(Test::Done((view, status)))
+                }
+            },
+            RecvWay::Packed(packed) => Ok(match packed.test()? {
+                Some(done) => Test::Done(done),
+                None => Test::Pending(ViewRecv { comm, way: RecvWay::Packed(packed) }),
+            }),
         }
     }
 }
@@ -149,6 +201,30 @@ impl<T: Element> ViewSend<'_, '_, T> {
         match self.0 {
             SendWay::Straight(request) => request.wait_at(place).map(drop),
             SendWay::Packed(packed) => packed.finish(place),
+        }
+    }
+
+    /// Looks whether the message has left, and helps it along: the handle to ask again if it has not.
+    #[track_caller]
+    pub fn test(self) -> Result<Test<(), Self>> {
+        match self.0 {
+            SendWay::Straight(request) => Ok(match request.test()? {
+                Test::Done(_) => Test::Done(()),
+                Test::Pending(request) => Test::Pending(ViewSend(SendWay::Straight(request))),
+            }),
+            SendWay::Packed(packed) => {
+                let Some(send) = packed.under_way.take() else { return Ok(Test::Done(())) };
+                match send.test()? {
+                    Test::Done(spare) => {
+                        packed.comm.spares().put(spare);
+                        Ok(Test::Done(()))
+                    }
+                    Test::Pending(send) => {
+                        packed.under_way.replace(Some(send));
+                        Ok(Test::Pending(ViewSend(SendWay::Packed(packed))))
+                    }
+                }
+            }
         }
     }
 }
