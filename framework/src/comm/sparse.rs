@@ -8,7 +8,7 @@
 use super::backstage::tags;
 use super::collective::OwnedCollective;
 use super::p2p::{ANY_SOURCE, Status};
-use super::request::{OwnedSend, Test};
+use super::request::{OwnedSend, Request, Test};
 use super::value::Byte;
 use super::{Comm, Element};
 use crate::engine::{Mode, Place};
@@ -44,6 +44,46 @@ impl Comm {
             Ok(()) => self.nbx(call, messages, place),
             Err(error) => self.send_nothing::<T, _>(call, error, place),
         }
+    }
+
+    /// As [`Comm::exchange_sparse`], of slices that stay the caller's: nothing has to be copied into vectors first.
+    /// Collective, also beside ranks that call the other.
+    ///
+    /// ```
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     // Everybody's cells lie in one buffer; those of the last two go to the last rank.
+    ///     let cells = [1.0, 2.0, 3.0, 4.0];
+    ///     let last = world.size() - 1;
+    ///     let got = world.exchange_sparse_slices([(last, &cells[2..])])?;
+    ///     assert_eq!(got.len(), if world.rank() == last { world.size() } else { 0 });
+    ///     assert!(got.iter().enumerate().all(|(i, (source, data))| *source == i && data[..] == [3.0, 4.0]));
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Comm::exchange_sparse`].
+    #[track_caller]
+    pub fn exchange_sparse_slices<'a, T: Element>(
+        &self,
+        messages: impl IntoIterator<Item = (usize, &'a [T])>,
+    ) -> Result<Vec<(usize, Vec<T>)>> {
+        let (call, place, me) = ("exchange_sparse_slices", Location::caller(), self.rank());
+        let messages: Vec<_> = messages.into_iter().collect();
+        if let Err(error) = self.check_dests(call, messages.iter().map(|message| message.0), place) {
+            return self.send_nothing::<T, _>(call, error, place);
+        }
+        let _timed = self.inner.clock.communicating();
+        let tag = self.sparse_tag();
+        self.backstage().scope(|s| {
+            let (to_me, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.0 == me);
+            let sends = others
+                .into_iter()
+                .map(|(dest, data)| s.isend_as(call, Mode::Synchronous, data, dest, tag, place))
+                .collect::<Result<Vec<_>>>()?;
+            let received = to_me.into_iter().map(|(_, data)| (me, data.to_vec())).collect();
+            self.take_what_comes(tag, received, sends, Request::test)
+        })
     }
 
     /// As [`Comm::exchange_sparse`], for anything serde can write.
@@ -91,20 +131,35 @@ impl Comm {
         place: Place,
     ) -> Result<Vec<(usize, Vec<T>)>> {
         let _timed = self.inner.clock.communicating();
-        let (comm, me) = (self.backstage(), self.rank());
-        // A rank may be in the next exchange while another still looks for messages of this one; no further, since the
-        // next one's barrier waits for both. So two tags keep them apart.
-        let tag = tags::SPARSE + self.next_round();
+        let (comm, me, tag) = (self.backstage(), self.rank(), self.sparse_tag());
         let mut received = Vec::new();
-        let mut sends: Vec<Option<OwnedSend<T>>> = Vec::with_capacity(messages.len());
+        let mut sends = Vec::with_capacity(messages.len());
         for (dest, data) in messages {
             match dest == me {
                 true => received.push((me, data)),
-                false => {
-                    sends.push(Some(comm.isend_owned_as(call, Mode::Synchronous, data, dest, tag, place)?))
-                }
+                false => sends.push(comm.isend_owned_as(call, Mode::Synchronous, data, dest, tag, place)?),
             }
         }
+        self.take_what_comes(tag, received, sends, OwnedSend::test)
+    }
+
+    /// A rank may be in the next exchange while another still looks for messages of this one; no further, since the next
+    /// one's barrier waits for both. So two tags keep them apart.
+    fn sparse_tag(&self) -> i32 {
+        tags::SPARSE + self.next_round()
+    }
+
+    /// Adds what the others send to `received`, until all that was sent, here and elsewhere, has been taken.
+    #[track_caller]
+    fn take_what_comes<T: Element, S, D>(
+        &self,
+        tag: i32,
+        mut received: Vec<(usize, Vec<T>)>,
+        sends: Vec<S>,
+        test: impl Fn(S) -> Result<Test<D, S>>,
+    ) -> Result<Vec<(usize, Vec<T>)>> {
+        let comm = self.backstage();
+        let mut sends: Vec<Option<S>> = sends.into_iter().map(Some).collect();
         let mut barrier: Option<OwnedCollective<()>> = None;
         loop {
             let mut idle = true;
@@ -120,7 +175,7 @@ impl Comm {
                 },
                 None => {
                     for send in &mut sends {
-                        *send = match send.take().map(OwnedSend::test).transpose()? {
+                        *send = match send.take().map(&test).transpose()? {
                             Some(Test::Pending(again)) => Some(again),
                             Some(Test::Done(_)) | None => None,
                         };

@@ -134,7 +134,7 @@ fn all() -> Vec<Case> {
         values: 1, Any [round_trips, sends_are_tested_until_done, receives_are_tested_until_done, hostile_bytes, random_bytes, unwritable_values_are_not_sent, collectives, folds_keep_rank_order, one_failure_is_everybodys, collectives_keep_out_of_the_way];
         values: 2, Any [never_mixed_with_elements];
         values: 1, Buffered [to_self];
-        sparse: 1, Any [patterns, random_graphs_one_after_the_other, a_rank_that_errs_is_alone, sparse_values];
+        sparse: 1, Any [patterns, random_graphs_one_after_the_other, a_rank_that_errs_is_alone, slices_from_anywhere, sparse_values];
         grid_alltoall: 1, Any [agrees_with_alltoallv, wrong_number_of_messages];
         views: 1, Any [any_layout_to_any_layout, views_come_back, tested_until_done, bad_ranks_and_types, failed_scope_takes_back, alltoall_transposes, alltoall_with_a_wrong_length];
         views: 2, Any [columns_are_slices, lengths_that_differ];

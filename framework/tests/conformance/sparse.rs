@@ -68,6 +68,41 @@ pub fn a_rank_that_errs_is_alone(world: &Comm) -> Result<()> {
     exchanged(world, &|rank| vec![((rank + 1) % size, vec![7])])
 }
 
+/// Slices of one buffer, some to oneself and some to one rank twice, beside ranks that send vectors.
+pub fn slices_from_anywhere(world: &Comm) -> Result<()> {
+    let (me, size) = (world.rank(), world.size());
+    for len in [0, 1, 3000] {
+        let whole = |rank: usize| (0..4 * len as u32).map(|i| i + 7 * rank as u32).collect::<Vec<_>>();
+        let part = |rank: usize, part: usize| whole(rank)[part * len..(part + 1) * len].to_vec();
+        let dests = |rank: usize| [0, (rank + 1) % size, rank, 0];
+        let mine = whole(me);
+        let got = match me % 2 {
+            0 => world
+                .exchange_sparse_slices(dests(me).into_iter().zip(mine.chunks_exact(len.max(1))).take(4))?,
+            _ if len == 0 => world.exchange_sparse::<u32>(vec![])?,
+            _ => world
+                .exchange_sparse(dests(me).into_iter().zip(0..4).map(|(d, i)| (d, part(me, i))).collect())?,
+        };
+        let expected: Vec<Message> = (0..if len == 0 { 0 } else { size })
+            .flat_map(|source| (0..4).map(move |i| (source, i)))
+            .filter(|&(source, i)| dests(source)[i] == me)
+            .map(|(source, i)| (source, part(source, i)))
+            .collect();
+        assert_eq!(got, expected);
+    }
+    let nothing: [u32; 0] = [];
+    let got = world.exchange_sparse_slices([(0, &nothing[..])])?;
+    assert_eq!(got.len(), if me == 0 { size } else { 0 });
+    // One that names a rank that is not there sends nothing, and hears the others.
+    let dest = if me == 0 { size } else { 0 };
+    let result = world.exchange_sparse_slices([(dest, &[me as u8][..])]);
+    match me {
+        0 => assert!(result.is_err_and(|error| error.to_string().contains("sparse.rs:"))),
+        _ => assert_eq!(result?, []),
+    }
+    exchanged(world, &|rank| vec![((rank + 1) % size, vec![7])])
+}
+
 pub fn sparse_values(world: &Comm) -> Result<()> {
     let (me, size) = (world.rank(), world.size());
     let text = |rank: usize| "x".repeat(rank * 50);
