@@ -117,7 +117,7 @@ fn all() -> Vec<Case> {
         misuse: 1, Any [roots, lengths, blocks];
         misuse: 2, Any [overlaps];
         misuse: 2, CheckedMpi [disagreements, counts_that_disagree, nonblocking_disagreements];
-        windows: 1, Any [put_and_get_every_type, accumulate_every_type, tickets_under_contention, compare_and_swap, exclusive_locks_exclude, readers_and_writers, halo_as_by_messages, passive_queue, several_locks_at_once, vectors_come_back, uneven_and_empty, large_accesses, random_epochs, many_windows, shared_memory, mistakes_are_reported, epochs_that_fail, panics_in_epochs];
+        windows: 1, Any [put_and_get_every_type, accumulate_every_type, tickets_under_contention, compare_and_swap, exclusive_locks_exclude, readers_and_writers, halo_as_by_messages, passive_queue, several_locks_at_once, vectors_come_back, uneven_and_empty, large_accesses, random_epochs, many_windows, shared_memory, mistakes_are_reported, epochs_that_fail, panics_in_epochs, windows_of_groups];
         windows: 2, Any [post_and_start, types_must_agree, windows_that_disagree];
         windows: 2, CheckedMpi [phases_that_disagree];
         reproducible: 1, Any [sums_keep_their_bits, sums_of_special_values, elements_keep_their_bits, accumulators_merge];

@@ -698,19 +698,57 @@ pub fn epochs_that_fail(world: &Comm) -> Result<()> {
     Ok(())
 }
 
+/// Windows of communicators that only their own ranks know of, and of children of a communicator that has gone: dropped,
+/// forgotten, and left in an epoch. The end of the job frees what is left of them, or would wait for ever.
+pub fn windows_of_groups(world: &Comm) -> Result<()> {
+    let (n, me) = (world.size(), world.rank());
+    let all = world.group()?;
+    // Overlapping groups, each of which its ranks alone know.
+    for (tag, range) in [(1, 0..n), (2, 0..n - 1), (3, 1..n)] {
+        let group = all.incl(&range.collect::<Vec<_>>())?;
+        if !group.contains(me) {
+            continue;
+        }
+        for _ in 0..2 {
+            let part = world.create_group(&group, tag)?;
+            let (m, rank) = (part.size(), part.rank());
+            let mut dropped = part.window_over(vec![0u32; 3])?;
+            dropped.fence(|epoch| epoch.put(&[7], (rank + 1) % m, 2))?;
+            assert_eq!(dropped.local()?, [0, 0, 7]);
+            std::mem::forget(part.window_over(vec![1u16; 5])?);
+            let mut left = part.window_over(vec![0u64; 2])?;
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                left.post_start(&[(rank + m - 1) % m], &[(rank + 1) % m], |_| -> Result<()> {
+                    resume_unwind(Box::new("on purpose"))
+                })
+            }));
+            assert!(panicked.is_err());
+            std::mem::forget(part.dup()?.window_over(vec![1.0; 4])?);
+        }
+    }
+    let mut grandchild = world.dup()?.dup()?.window_over(vec![0u8; 2])?;
+    // The making of another lets go of the first.
+    drop(world.dup()?);
+    grandchild.fence(|epoch| epoch.put(&[1], next(world), 0))?;
+    assert_eq!(grandchild.local()?, [1, 0]);
+    std::mem::forget(grandchild);
+    world.barrier()
+}
+
 /// After a panic in an epoch nobody gets at the window's memory, which stays where it is.
 pub fn panics_in_epochs(world: &Comm) -> Result<()> {
     fn panicking<R>(f: impl FnOnce() -> R) {
         assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
     }
     let panic = || -> Result<()> { resume_unwind(Box::new("on purpose")) };
-    for way in 0..5 {
+    for way in 0..7 {
         let mut window =
             if way % 2 == 0 { world.window::<u64>(100)? } else { world.window_over(vec![1u64; 100])? };
         panicking(|| match way {
             0 | 1 => window.fence(|_| panic()),
             2 => window.share(|shared| shared.lock(world.rank(), Lock::Exclusive, |_| panic())),
             3 => window.share(|shared| shared.lock_own(|_| panic())),
+            4 | 5 => window.post_start(&[previous(world)], &[next(world)], |_| panic()),
             _ => window.share(|_| panic()),
         });
         let usage = ErrorKind::Usage;

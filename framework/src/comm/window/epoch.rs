@@ -81,6 +81,10 @@ impl<T: Element> Window<T> {
     ///
     /// # Errors
     /// Those of `f`; a rank that does not exist or is named twice; an earlier epoch did not come to its end.
+    ///
+    /// # Panics
+    /// Only if `f` does. Then this rank's epoch has no end, and partners whose own is still to end wait for it: a panic that is
+    /// caught here must have been one of all partners. Their windows are freed at the end of the job.
     #[track_caller]
     pub fn post_start<'env, R>(
         &mut self,

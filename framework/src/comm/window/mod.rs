@@ -42,7 +42,9 @@ use std::panic::Location;
 /// });
 /// ```
 ///
-/// When a window is dropped its memory lasts until no rank can reach it any more.
+/// When a window is dropped its memory lasts until no rank can reach it any more. Under MPI that is when all
+/// ranks have dropped it and their communicator makes another communicator or window, or at the end of the job; after a panic
+/// in an epoch it is at the end of the job.
 pub struct Window<T: Element> {
     raw: Raw,
     element: PhantomData<T>,
@@ -204,10 +206,8 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // An epoch that did not end may have accesses under way: then the engine keeps the window for good.
-        if self.phase.get() == Phase::Quiet {
-            self.engine.release();
-        }
+        // Also in an epoch that did not end: accesses of this rank that were under way would have ended the job.
+        self.engine.release();
     }
 }
 

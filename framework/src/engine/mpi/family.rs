@@ -2,11 +2,12 @@
 //!
 //! Dropping one is local; MPI_Comm_free is collective, and ranks drop in any order. So a dropped communicator only
 //! notes its end, and is freed when its parent makes the next one: that call is collective, and with one small
-//! reduction the ranks agree which children all of them have dropped; windows are such children too. At the end of the
-//! job windows go that nobody has dropped as well: MPICH over UCX does not end with a vector in its hands.
+//! reduction the ranks agree which children all of them have dropped; windows are such children too. One with children of
+//! its own goes with the last of them. At the end of the job windows go that nobody has dropped as well, and those that a
+//! panic has left in an epoch: MPICH over UCX does not end with a vector in its hands.
 //!
 //! A communicator of some ranks that the others know nothing of (`create_group`) is nobody's child: it is freed when the
-//! same ranks make the next one.
+//! same ranks make the next one, or at the end of the job.
 
 use super::status::check;
 use super::{Constants, Mpi};
@@ -16,7 +17,7 @@ use crate::engine::Outcome;
 use crate::engine::window::Block;
 use mpi::ffi;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -67,8 +68,8 @@ impl Life {
         self.ended.set(true);
     }
 
-    /// Frees the children that every rank has dropped, and at the end of the job what can be freed besides. Collective
-    /// over this communicator.
+    /// Frees the children that every rank has dropped, and at the end of the job what can be freed besides, down to
+    /// children's children. Collective over this communicator.
     pub fn reap(&self, constants: &Constants, when: When) -> Outcome<()> {
         reap(&mut self.children.borrow_mut(), self.comm, constants, when)
     }
@@ -77,17 +78,22 @@ impl Life {
     fn may_go(&self, when: When) -> bool {
         match (&*self.window.borrow(), when) {
             // A vector stays where it is if its handle does; MPI's own memory would not.
-            (Some(window), When::AtTheEnd) => {
-                !self.open.borrow().partners && (self.ended.get() || window.memory.is_some())
-            }
-            _ => self.ended.get(),
+            (Some(window), When::AtTheEnd) => self.ended.get() || window.memory.is_some(),
+            (Some(_), When::InPassing) => self.ended.get() && !self.open.borrow().any(),
+            (None, _) => self.ended.get() && self.children.borrow().iter().all(|child| child.may_go(when)),
         }
     }
 
-    /// Collective over this communicator, which no rank uses any more; a window's over its parent.
-    fn free(&self, constants: &Constants, when: When) -> Outcome<()> {
+    /// Collective over this communicator, which no rank uses any more; a window's over its parent `comm`. `calm`: no rank is
+    /// among partners.
+    fn free(&self, comm: ffi::MPI_Comm, constants: &Constants, when: When, calm: bool) -> Outcome<()> {
         if let Some(window) = self.window.borrow_mut().take() {
-            self.open.take().end(window.win, constants)?;
+            let open = self.open.take();
+            if !calm && !open.partners_match(comm, constants)? {
+                // Some rank would wait for one that never came: the window is not freed.
+                return Ok(());
+            }
+            open.end(window.win, constants)?;
             let memory = window.free()?;
             if !self.ended.get() {
                 std::mem::forget(memory);
@@ -119,9 +125,12 @@ fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants, w
     if lives.is_empty() {
         return Ok(());
     }
-    let mut ended = vec![0u64; lives.len().div_ceil(64)];
+    // One bit each: whether it may go, and then whether this rank is among no partners in it.
+    let words = lives.len().div_ceil(64);
+    let mut ended = vec![0u64; 2 * words];
     for (i, life) in lives.iter().enumerate() {
         ended[i / 64] |= u64::from(life.may_go(when)) << (i % 64);
+        ended[words + i / 64] |= u64::from(life.open.borrow().calm()) << (i % 64);
     }
     // SAFETY: `ended` is valid for reads and writes of its length, which is the same on every rank.
     check("MPI_Allreduce", unsafe {
@@ -134,10 +143,15 @@ fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants, w
             comm,
         )
     })?;
-    let gone = |i: usize| ended[i / 64] >> (i % 64) & 1 == 1;
+    let bit = |words: &[u64], i: usize| words[i / 64] >> (i % 64) & 1 == 1;
+    let gone = |i: usize| bit(&ended, i);
     // In order: all ranks of one come to it after the same earlier ones.
-    for (_, life) in lives.iter().enumerate().filter(|(i, _)| gone(*i)) {
-        life.free(constants, when)?;
+    for (i, life) in lives.iter().enumerate() {
+        if gone(i) {
+            life.free(comm, constants, when, bit(&ended[words..], i))?;
+        } else if when == When::AtTheEnd {
+            life.reap(constants, when)?;
+        }
     }
     let mut i = 0..;
     lives.retain(|_| !i.next().is_some_and(gone));
@@ -149,7 +163,20 @@ fn reap(lives: &mut Vec<Rc<Life>>, comm: ffi::MPI_Comm, constants: &Constants, w
 #[derive(Default)]
 pub(super) struct Loners(RefCell<ByRanks>);
 
-type ByRanks = HashMap<Box<[usize]>, Vec<Rc<Life>>>;
+type ByRanks = BTreeMap<Box<[usize]>, Vec<Rc<Life>>>;
+
+impl Loners {
+    /// Frees at the end of the job what can be freed. Collective over the job.
+    pub fn reap(&self, constants: &Constants) -> Outcome<()> {
+        // In the order of the keys: of two sets of ranks, those in both come to the same one first.
+        for lives in self.0.borrow_mut().values_mut() {
+            if let Some(comm) = lives.last().map(|life| life.comm) {
+                reap(lives, comm, constants, When::AtTheEnd)?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A window that has not been freed. Its memory is MPI's until then: where it never is, the memory leaks.
 struct LiveWindow {
@@ -161,17 +188,60 @@ struct LiveWindow {
 #[derive(Default)]
 pub(super) struct Open {
     pub fence: bool,
-    pub partners: bool,
+    /// The ranks that may reach into this one's part, and those into whose parts it may.
+    pub origins: Vec<usize>,
+    pub targets: Vec<usize>,
     pub all: bool,
     pub locked: Vec<c_int>,
 }
 
 impl Open {
+    fn any(&self) -> bool {
+        self.fence || self.all || !self.locked.is_empty() || !self.calm()
+    }
+
+    /// Whether it is among no partners.
+    fn calm(&self) -> bool {
+        self.origins.is_empty() && self.targets.is_empty()
+    }
+
+    /// Whether all partners of all ranks are still there: whom one rank waits for is about to come. Collective.
+    fn partners_match(&self, comm: ffi::MPI_Comm, constants: &Constants) -> Outcome<bool> {
+        let mut size = 0;
+        // SAFETY: the communicator is live, and the output is valid for writes.
+        check("MPI_Comm_size", unsafe { ffi::MPI_Comm_size(comm, &mut size) })?;
+        // What this rank is to each other: a target's origin, an origin's target.
+        let mine: Vec<[u8; 2]> = (0..size as usize)
+            .map(|rank| [self.targets.contains(&rank), self.origins.contains(&rank)].map(u8::from))
+            .collect();
+        let mut theirs = vec![[0u8; 2]; mine.len()];
+        // SAFETY: two bytes for every rank on both sides.
+        check("MPI_Alltoall", unsafe {
+            let (from, to) = (mine.as_ptr().cast(), theirs.as_mut_ptr().cast());
+            ffi::MPI_Alltoall(from, 2, constants.byte, to, 2, constants.byte, comm)
+        })?;
+        let matched =
+            mine.iter().zip(&theirs).all(|(mine, theirs)| mine[0] == theirs[1] && mine[1] == theirs[0]);
+        let mut all = u64::from(matched);
+        // SAFETY: one word on every rank.
+        check("MPI_Allreduce", unsafe {
+            let (word, and) = ((&raw mut all).cast(), constants.op(Builtin::BitAnd));
+            ffi::MPI_Allreduce(constants.in_place, word, 1, constants.datatype(Scalar::U64), and, comm)
+        })?;
+        Ok(all == 1)
+    }
+
     /// Ends what a panic has left; all ranks come here. No access is under way: that would have ended the job.
     fn end(self, win: ffi::MPI_Win, constants: &Constants) -> Outcome<()> {
         // SAFETY: the window is live, and these have begun on this rank; a fence has on every rank, or it would not
-        // have returned from it.
+        // have returned from it; and all partners come here, too.
         unsafe {
+            if !self.targets.is_empty() {
+                check("MPI_Win_complete", ffi::MPI_Win_complete(win))?;
+            }
+            if !self.origins.is_empty() {
+                check("MPI_Win_wait", ffi::MPI_Win_wait(win))?;
+            }
             for target in self.locked {
                 check("MPI_Win_unlock", ffi::MPI_Win_unlock(target, win))?;
             }

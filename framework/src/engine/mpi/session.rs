@@ -150,7 +150,10 @@ impl Session {
         self.shared.kept.complete(self.shadow, self.shared.constants.request_null).map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
         })?;
-        self.life.reap(&self.shared.constants, When::AtTheEnd).map_err(|fault| {
+        let constants = &self.shared.constants;
+        let freed =
+            self.shared.loners.reap(constants).and_then(|()| self.life.reap(constants, When::AtTheEnd));
+        freed.map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("what the job left could not be freed: {fault:?}"))
         })?;
         self.shared.operators.free();

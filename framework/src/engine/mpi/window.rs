@@ -315,27 +315,30 @@ impl Window {
     }
 
     pub fn post_start(&self, origins: &[usize], targets: &[usize]) -> Outcome<()> {
-        self.life.open.borrow_mut().partners = true;
         self.with_group(origins, "MPI_Win_post", |group| {
             // SAFETY: the window and the group are live.
             unsafe { ffi::MPI_Win_post(group, 0, self.win) }
         })?;
+        self.life.open.borrow_mut().origins.extend_from_slice(origins);
         self.with_group(targets, "MPI_Win_start", |group| {
             // SAFETY: as above.
             unsafe { ffi::MPI_Win_start(group, 0, self.win) }
-        })
+        })?;
+        self.life.open.borrow_mut().targets.extend_from_slice(targets);
+        Ok(())
     }
 
     pub fn complete_wait(&self, origins: &[usize], targets: &[usize]) -> Outcome<()> {
         if !targets.is_empty() {
             // SAFETY: the window is live and started.
             check("MPI_Win_complete", unsafe { ffi::MPI_Win_complete(self.win) })?;
+            self.life.open.borrow_mut().targets.clear();
         }
         if !origins.is_empty() {
             // SAFETY: the window is live and posted.
             check("MPI_Win_wait", unsafe { ffi::MPI_Win_wait(self.win) })?;
+            self.life.open.borrow_mut().origins.clear();
         }
-        self.life.open.borrow_mut().partners = false;
         Ok(())
     }
 
