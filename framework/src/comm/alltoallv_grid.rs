@@ -160,7 +160,7 @@ impl Comm {
     }
 }
 
-/// Messages that go the same way: the code of their kind and the length of each in bytes, as 64-bit numbers, then their
+/// Messages that go the same way: the mark of their kind and the length of each in bytes, as 64-bit numbers, then their
 /// bytes.
 struct Bundle(Vec<Byte>);
 
@@ -169,7 +169,7 @@ const WORD: usize = size_of::<u64>();
 impl Bundle {
     fn new<'p, T: Element>(parts: impl Iterator<Item = &'p [u8]> + Clone) -> Bundle {
         let mut bytes = Vec::with_capacity(parts.clone().map(|part| WORD + part.len()).sum::<usize>() + WORD);
-        bytes.extend(u64::from(T::KIND.code()).to_ne_bytes());
+        bytes.extend(T::KIND.mark().to_ne_bytes());
         parts.clone().for_each(|part| bytes.extend((part.len() as u64).to_ne_bytes()));
         parts.for_each(|part| bytes.extend_from_slice(part));
         Bundle(bytemuck::allocation::cast_vec(bytes))
@@ -180,7 +180,7 @@ impl Bundle {
         let bytes: &[u8] = bytemuck::cast_slice(&self.0);
         let (head, mut rest) = bytes.split_at_checked((count + 1) * WORD)?;
         let mut words = head.chunks_exact(WORD).map(bytemuck::pod_read_unaligned::<u64>);
-        if words.next() != Some(T::KIND.code().into()) {
+        if words.next() != Some(T::KIND.mark()) {
             return None;
         }
         words

@@ -28,22 +28,36 @@ pub enum Scalar {
     Record,
 }
 
-/// The type signature of a message. Two kinds are equal when their codes are.
+/// The type signature of a message. Two kinds are equal when their 64-bit marks are: a number's is its code, a struct's
+/// a hash of its definition.
+///
+/// How much of the mark a message carries is the engine's choice. On the Local engine a message has 32 bits of it, and a
+/// collective all 64. Under MPI a message has eight bits in its tag, [`Kind::code`]; windows and, in the checked mode,
+/// collectives compare all 64.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
+    mark: u64,
+    /// What a letter of the Local engine carries.
+    print: u32,
     code: u8,
     scalar: Scalar,
     name: &'static str,
 }
 
-/// Codes below this one are numbers and the serialized value; a record hashes its name and size into the rest.
+/// Codes below this one are numbers and the serialized value; a struct's are its mark in what is left.
 const FIRST_RECORD: u8 = 64;
+/// Set in the mark of every struct and of no number, so that neither a mark nor a print is ever one of the other's.
+const RECORD: u64 = 1 << 63;
 /// The code of what serde wrote: no receive of elements takes it, and no receive of a value takes elements.
 const VALUE: u8 = 15;
 
 impl Kind {
     const fn number(scalar: Scalar, name: &'static str) -> Kind {
-        Kind { code: scalar as u8 + 1, scalar, name }
+        Kind::plain(scalar as u8 + 1, scalar, name)
+    }
+
+    const fn plain(code: u8, scalar: Scalar, name: &'static str) -> Kind {
+        Kind { mark: code as u64, print: code as u32, code, scalar, name }
     }
 
     /// The kind of a plain struct, told apart from others by `name` and its size.
@@ -52,35 +66,54 @@ impl Kind {
     }
 
     /// The kind of a plain struct, told apart from others by `name`, its size, and the kind and size of each field in
-    /// order. `#[derive(rankine::Element)]` writes it. There are 191 kinds of structs: two that differ have different
-    /// ones nearly always, but not by necessity.
+    /// order. `#[derive(rankine::Element)]` writes it.
+    ///
+    /// Two structs that differ share a mark with odds of 2⁻⁶³, and a message of one is taken for the other with odds of
+    /// 2⁻³¹ on the Local engine. Under MPI, whose tags have room for 191 kinds of structs, the odds are 1 in 191: a
+    /// program with two structs on one tag has that risk that a wrong receive is not noticed.
     pub const fn of_fields<T>(name: &'static str, fields: &[(Kind, usize)]) -> Kind {
-        // FNV-1a over the name, the fields and the size.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ size_of::<T>() as u64;
+        let mut mark = stir(size_of::<T>() as u64, fields.len() as u64);
         let bytes = name.as_bytes();
         let mut i = 0;
         while i < bytes.len() {
-            hash = (hash ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            mark = stir(mark, bytes[i] as u64);
             i += 1;
         }
         i = 0;
         while i < fields.len() {
-            let field = fields[i].0.code as u64 | (fields[i].1 as u64) << 8;
-            hash = (hash ^ field).wrapping_mul(0x0000_0100_0000_01b3);
+            mark = stir(stir(mark, fields[i].0.mark), fields[i].1 as u64);
             i += 1;
         }
-        let span = 255 - FIRST_RECORD as u64;
-        Kind { code: FIRST_RECORD + ((hash >> 17) % span) as u8, scalar: Scalar::Record, name }
+        let code = FIRST_RECORD + (mark % (255 - FIRST_RECORD as u64)) as u8;
+        let mark = mark | RECORD;
+        Kind { mark, print: (mark >> 32) as u32, code, scalar: Scalar::Record, name }
     }
 
     /// The kind of a serialized value, as one byte of it.
     pub(crate) const fn value() -> Kind {
-        Kind { code: VALUE, scalar: Scalar::Record, name: "a serialized value" }
+        Kind::plain(VALUE, Scalar::Record, "a serialized value")
     }
 
-    /// The number that stands for this kind in a message.
+    /// The number that stands for this kind in a message under MPI.
     pub const fn code(self) -> u8 {
         self.code
+    }
+
+    /// The number that stands for this kind in a message of the Local engine: a number's code, and more of a struct.
+    pub(crate) const fn print(self) -> u32 {
+        self.print
+    }
+
+    /// All that is known of this kind, as a number.
+    pub(crate) const fn mark(self) -> u64 {
+        self.mark
+    }
+
+    /// Whether a message that carries `sent`, a print or a code, is one of this kind.
+    #[inline]
+    pub(crate) const fn is(self, sent: u32) -> bool {
+        // Codes are below all prints of structs.
+        sent == self.print || sent == self.code as u32
     }
 
     /// The number format.
@@ -93,8 +126,13 @@ impl Kind {
         self.name
     }
 
-    /// The name behind a code, as well as a receiver can tell it.
-    pub(crate) fn name_of(code: u8) -> &'static str {
+    /// The name behind a mark.
+    pub(crate) fn name_of_mark(mark: u64) -> &'static str {
+        Kind::name_of(if mark & RECORD == 0 { mark as u32 } else { (mark >> 32) as u32 })
+    }
+
+    /// The name behind a code or a print, as well as a receiver can tell it.
+    pub(crate) fn name_of(sent: u32) -> &'static str {
         const NUMBERS: [Kind; 14] = [
             i8::KIND,
             i16::KIND,
@@ -111,18 +149,26 @@ impl Kind {
             Complex::<f32>::KIND,
             Complex::<f64>::KIND,
         ];
-        let known = NUMBERS.iter().copied().chain([Kind::value()]).find(|kind| kind.code == code);
+        let known = NUMBERS.iter().copied().chain([Kind::value()]).find(|kind| kind.print == sent);
         known.map_or("another struct", |kind| kind.name)
     }
 }
 
 impl PartialEq for Kind {
     fn eq(&self, other: &Kind) -> bool {
-        self.code == other.code
+        self.mark == other.mark
     }
 }
 
 impl Eq for Kind {}
+
+/// Another word into a hash: the finalizer of MurmurHash3, in which every bit of either reaches every bit of the result.
+const fn stir(hash: u64, word: u64) -> u64 {
+    let mut x = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word;
+    x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    x ^ (x >> 33)
+}
 
 /// A type that can be sent: plain data, no padding, every bit pattern a value.
 ///
@@ -273,16 +319,33 @@ mod tests {
         assert_eq!(of(&[f64::KIND, i64::KIND]), of(&[f64::KIND, i64::KIND]));
         assert_ne!(of(&[f64::KIND, i64::KIND]), of(&[i64::KIND, f64::KIND]));
         assert_ne!(of(&[f64::KIND, f64::KIND]), of(&[f64::KIND]));
-        assert_eq!(Kind::name_of(u16::KIND.code()), "u16");
+        assert_eq!(Kind::name_of(u16::KIND.print()), "u16");
         assert_eq!(Kind::name_of(200), "another struct");
-        assert_eq!(Kind::name_of(Kind::value().code()), "a serialized value");
+        assert_eq!(Kind::name_of(Kind::value().print()), "a serialized value");
         assert!(!(1..=14).contains(&Kind::value().code()) && Kind::value().code() < FIRST_RECORD);
     }
 
     #[test]
     fn a_record_never_has_the_code_of_a_number() {
         for name in ["Particle", "x", "", "a longer name of a struct"] {
-            assert!(Kind::record::<u64>(name).code() >= FIRST_RECORD);
+            let kind = Kind::record::<u64>(name);
+            assert!(kind.code() >= FIRST_RECORD && kind.print() > 255 && kind.mark() & RECORD != 0);
+            assert!(kind.is(kind.print()) && kind.is(kind.code().into()) && !kind.is(f64::KIND.print()));
         }
+    }
+
+    /// Names and fields enough that codes of eight bits must collide many times over.
+    #[test]
+    fn structs_that_share_a_code_have_prints_of_their_own() {
+        let names: Vec<&'static str> = (0..500).map(|i| &*format!("Struct{i}").leak()).collect();
+        let mut kinds: Vec<Kind> = names.iter().map(|name| Kind::record::<u64>(name)).collect();
+        for fields in [[u8::KIND, i8::KIND], [i8::KIND, u8::KIND], [kinds[0], kinds[1]], [kinds[1], kinds[0]]]
+        {
+            kinds.push(Kind::of_fields::<u64>("Struct0", &fields.map(|kind| (kind, 4))));
+        }
+        for (i, a) in kinds.iter().enumerate() {
+            assert!(kinds[..i].iter().all(|b| a != b && a.print() != b.print()), "{}", a.name());
+        }
+        assert!(kinds.iter().any(|a| kinds.iter().any(|b| a != b && a.code() == b.code())));
     }
 }

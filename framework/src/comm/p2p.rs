@@ -340,7 +340,7 @@ pub(crate) fn whole<T: Element>(envelope: Envelope) -> Result<Envelope, Fault> {
 }
 
 fn expect<T: Element>(envelope: Envelope) -> Result<Envelope, Fault> {
-    if envelope.kind != T::KIND.code() {
+    if !T::KIND.is(envelope.kind) {
         let Envelope { source, tag, kind, .. } = envelope;
         return Err(Fault::WrongKind { source, tag, sent: kind });
     }

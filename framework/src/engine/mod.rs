@@ -56,8 +56,8 @@ pub(crate) enum Mode {
 pub(crate) struct Envelope {
     pub source: usize,
     pub tag: i32,
-    /// The code of the sender's [`Kind`].
-    pub kind: u8,
+    /// What the message carries of the sender's [`Kind`]: its print, or under MPI its code.
+    pub kind: u32,
     pub bytes: usize,
 }
 
@@ -67,7 +67,7 @@ pub(crate) enum Fault {
     /// `sent` is the message's length in bytes where the engine knows it.
     Truncated { source: usize, tag: i32, sent: Option<usize>, capacity: usize },
     /// The message has elements of another kind than the receive.
-    WrongKind { source: usize, tag: i32, sent: u8 },
+    WrongKind { source: usize, tag: i32, sent: u32 },
     /// A ready send found that its receive has not been posted.
     NotReady,
     /// Ranks disagree about a collective; the text names both.

@@ -33,8 +33,8 @@ pub(crate) struct Words {
     pub call: String,
     pub root: Option<usize>,
     pub bytes: usize,
-    /// Code, name and size in bytes of the number; size 0 for a struct.
-    pub kind: Option<(u8, String, usize)>,
+    /// Mark, name and size in bytes of the number; size 0 for a struct.
+    pub kind: Option<(u64, String, usize)>,
     pub op: Option<String>,
     /// `file:line:column`.
     pub place: String,
@@ -46,7 +46,7 @@ impl From<Signature> for Words {
             call: s.call.to_string(),
             root: s.root,
             bytes: s.bytes,
-            kind: s.kind.map(|kind| (kind.code(), kind.name().to_string(), size_of_scalar(kind.scalar()))),
+            kind: s.kind.map(|kind| (kind.mark(), kind.name().to_string(), size_of_scalar(kind.scalar()))),
             op: s.op.map(str::to_string),
             place: s.place.to_string(),
         }
@@ -73,8 +73,8 @@ pub(crate) fn difference(here: &Words, there: &Words, rank: usize) -> Option<Str
             rank_or_none(there.root)
         ));
     }
-    let code = |kind: &Option<(u8, String, usize)>| kind.as_ref().map(|kind| kind.0);
-    if code(&here.kind) != code(&there.kind) {
+    let mark = |kind: &Option<(u64, String, usize)>| kind.as_ref().map(|kind| kind.0);
+    if mark(&here.kind) != mark(&there.kind) {
         return Some(format!("elements of {} given, of {} {on}", name(&here.kind), name(&there.kind)));
     }
     if here.bytes != there.bytes {
@@ -95,7 +95,7 @@ fn rank_or_none(root: Option<usize>) -> String {
     root.map_or_else(|| "none".to_string(), |rank| rank.to_string())
 }
 
-fn name(kind: &Option<(u8, String, usize)>) -> &str {
+fn name(kind: &Option<(u64, String, usize)>) -> &str {
     kind.as_ref().map_or("nothing", |kind| &kind.1)
 }
 

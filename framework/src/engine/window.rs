@@ -100,16 +100,16 @@ pub(crate) struct Part {
     pub memory: Memory,
 }
 
-/// What a rank tells the others of its part: whether it has memory, its length, its element, and a number for the
-/// window, of which rank 0's counts.
-pub(super) const RECORD: usize = 4;
+/// What a rank tells the others of its part: whether it has memory, its length, its element's size, alignment and code,
+/// a number for the window, of which rank 0's counts, and the mark of its element's kind.
+pub(super) const RECORD: usize = 5;
 
 pub(super) fn record(part: &Part, ready: bool) -> [u64; RECORD] {
     static WINDOWS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let id = WINDOWS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let element =
         (part.size as u64) << 16 | u64::from(part.align.trailing_zeros()) << 8 | u64::from(part.kind.code());
-    [u64::from(ready), part.len as u64, element, id]
+    [u64::from(ready), part.len as u64, element, id, part.kind.mark()]
 }
 
 /// The lengths of all ranks' parts and the window's number; the same answer, or fault, on every rank.
@@ -118,11 +118,12 @@ pub(super) fn agreed(records: &[[u64; RECORD]]) -> Outcome<(Box<[usize]>, u64)> 
         let text = format!("rank {rank} has no memory for {} elements", records[rank][1]);
         return Err(Fault::Library { call: "allocation", text });
     }
-    if let Some(rank) = records.iter().position(|record| record[2] != records[0][2]) {
+    let element = |record: &[u64; RECORD]| [record[2], record[4]];
+    if let Some(rank) = records.iter().position(|record| element(record) != element(&records[0])) {
         let of = |rank: usize| {
             let word = records[rank][2];
             let (size, align) = (word >> 16, 1 << (word >> 8 & 0xff));
-            format!("{} of {size} bytes aligned to {align}", Kind::name_of(word as u8))
+            format!("{} of {size} bytes aligned to {align}", Kind::name_of((word & 0xff) as u32))
         };
         let text = format!("elements are {} on rank 0, {} on rank {rank}", of(0), of(rank));
         return Err(Fault::Mismatch(text));
@@ -357,7 +358,7 @@ impl Window {
         either!(self, w => w.close(place))
     }
 
-    /// The handle goes, and no access of this rank is under way.
+    /// The handle goes, perhaps in the middle of an epoch, but no access of this rank is under way.
     pub fn release(&self) {
         match self {
             Window::Local(_) => {}

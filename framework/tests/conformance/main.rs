@@ -109,6 +109,7 @@ fn all() -> Vec<Case> {
         errors: 2, Any [truncation, wrong_type, wrong_type_nonblocking, wrong_type_after_waiting];
         errors: 2, CheckedMpi [truncation_of_long_messages, sender_survives_receivers_error, collectives_that_disagree];
         types: 1, Any [structs_travel, structs_reduce_field_by_field, two_structs_are_told_apart, every_width_reduces, arrays_of_arrays, nothing_at_all, large_structs];
+        types: 2, CheckedMpi [structs_that_share_a_code];
         operators: 1, Any [logical, all_and_any, first_and_last, functions_said_to_commute, located_extremes, located_of_every_type];
         moving: 1, Any [bcast, gather, gatherv, scatter, scatterv, allgather, allgatherv, alltoall, alltoallv, alltoallv_in_place];
         reducing: 1, Any [reduce, allreduce, scan, exscan, reduce_scatter, reduce_scatter_block];

@@ -1,8 +1,9 @@
 //! What messages are made of: derived structs, all widths, arrays, nothing, and large things.
 
+use bytemuck::Zeroable;
 use num_complex::Complex;
 use rankine::op::{BitXor, Max, Min, Prod, Sum};
-use rankine::{Comm, Element, ErrorKind, Number, Result};
+use rankine::{Comm, Element, ErrorKind, Kind, Number, Result};
 
 #[derive(Clone, Copy, PartialEq, Debug, Element, Number, rankine::Ordered)]
 #[repr(C)]
@@ -110,6 +111,55 @@ pub fn two_structs_are_told_apart(world: &Comm) -> Result<()> {
     let error = world.recv(&mut wrong, world.rank(), 5).expect_err("a struct came as another");
     assert!(error.kind() == ErrorKind::TypeMismatch && error.to_string().contains("Tracer"), "{error}");
     send.wait().map(drop)
+}
+
+/// Two structs whose codes in MPI's tags are the same number.
+#[derive(Clone, Copy, PartialEq, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+struct Numbered<const N: usize>(u64);
+
+impl<const N: usize> Element for Numbered<N> {
+    const KIND: Kind = numbered(N);
+}
+
+const fn numbered(n: usize) -> Kind {
+    Kind::of_fields::<u64>("Numbered", &[(u64::KIND, n)])
+}
+
+const TWIN: usize = {
+    let mut n = 1;
+    while numbered(n).code() != numbered(0).code() {
+        n += 1;
+    }
+    n
+};
+
+/// Where there is room for more than the code they are told apart: in collectives and windows, and on the Local engine
+/// in every message.
+pub fn structs_that_share_a_code(world: &Comm) -> Result<()> {
+    type One = Numbered<0>;
+    type Other = Numbered<TWIN>;
+    let (me, n) = (world.rank(), world.size());
+    assert!(One::KIND != Other::KIND && One::KIND.code() == Other::KIND.code());
+    let kind = |result: Result<()>| result.expect_err("a struct came as another").kind();
+    let gathered = if me == 0 {
+        world.allgather(&[One::zeroed()]).map(drop)
+    } else {
+        world.allgather(&[Other::zeroed()]).map(drop)
+    };
+    assert_eq!(kind(gathered), ErrorKind::Mismatch);
+    let made =
+        if me == n - 1 { world.window::<One>(1).map(drop) } else { world.window::<Other>(1).map(drop) };
+    assert_eq!(kind(made), ErrorKind::Mismatch);
+    if world.engine_name() == "local" {
+        let send = world.isend_owned(vec![One::zeroed(); 1], me, 5)?;
+        assert_eq!(kind(world.recv(&mut [Other::zeroed()], me, 5).map(drop)), ErrorKind::TypeMismatch);
+        send.wait()?;
+        let send = world.isend_owned(vec![One::zeroed(); 100], me, 5)?;
+        assert_eq!(kind(world.recv_vec::<Other>(me, 5).map(drop)), ErrorKind::TypeMismatch);
+        send.wait()?;
+    }
+    world.barrier()
 }
 
 pub fn every_width_reduces(world: &Comm) -> Result<()> {

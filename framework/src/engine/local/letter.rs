@@ -21,7 +21,8 @@ pub(super) struct Letter {
     /// The sender's rank in the communicator.
     pub source: u32,
     pub tag: i32,
-    pub kind: u8,
+    /// Its kind's print.
+    pub kind: u32,
     pub body: Body,
 }
 
@@ -133,7 +134,7 @@ impl Letter {
         data: &[u8],
     ) {
         let body = Body::Inline { len: data.len() as u8, data: [MaybeUninit::uninit(); INLINE] };
-        let letter = slot.write(Letter { context, source: source as u32, tag, kind: kind.code(), body });
+        let letter = slot.write(Letter { context, source: source as u32, tag, kind: kind.print(), body });
         if let Body::Inline { data: body, .. } = &mut letter.body {
             assert!(data.len() <= INLINE);
             // SAFETY: it fits, and a slot overlaps with no buffer.
@@ -155,7 +156,7 @@ impl Letter {
         let Body::Inline { len, data: body } = &self.body else { return None };
         let bytes = usize::from(*len);
         let envelope = Envelope { source: self.source as usize, tag: self.tag, kind: self.kind, bytes };
-        if bytes > capacity || self.kind != kind.code() {
+        if bytes > capacity || self.kind != kind.print() {
             return Some(Err(misfit(envelope, kind, capacity)));
         }
         // SAFETY: `len` bytes are written in the body, and fit, the caller says.
@@ -179,7 +180,7 @@ impl Letter {
             // SAFETY: the caller's promise.
             return unsafe { self.read_inline(kind, data, capacity) };
         };
-        if len > BRIEF || len > capacity || self.kind != kind.code() {
+        if len > BRIEF || len > capacity || self.kind != kind.print() {
             return None;
         }
         let envelope = Envelope { source: self.source as usize, tag: self.tag, kind: self.kind, bytes: len };
@@ -218,7 +219,7 @@ impl Letter {
             return outcome;
         }
         let envelope = self.envelope();
-        let fits = envelope.bytes <= capacity && envelope.kind == kind.code();
+        let fits = envelope.bytes <= capacity && envelope.kind == kind.print();
         match self.body {
             Body::Inline { .. } => {}
             Body::Lent { data: from, len, loan } => {
@@ -270,7 +271,7 @@ impl Letter {
 #[cold]
 fn misfit(envelope: Envelope, kind: Kind, capacity: usize) -> Fault {
     let Envelope { source, tag, kind: sent, bytes } = envelope;
-    if sent != kind.code() {
+    if sent != kind.print() {
         Fault::WrongKind { source, tag, sent }
     } else {
         Fault::Truncated { source, tag, sent: Some(bytes), capacity }

@@ -25,7 +25,7 @@ impl Local {
         }
         let Some((index, envelope)) = found else { return Ok(None) };
         let matched = Matched { index, envelope };
-        if envelope.kind != kind.code() {
+        if envelope.kind != kind.print() {
             self.discard(matched);
             return Err(wrong_kind(envelope));
         }

@@ -83,7 +83,7 @@ impl Local {
             return self.post_inline(to, kind, tag, data);
         }
         let body = Body::Moved(Box::new(data.to_vec()));
-        let (context, source, kind) = (self.context, self.rank as u32, kind.code());
+        let (context, source, kind) = (self.context, self.rank as u32, kind.print());
         self.post_letter(to, Letter { context, source, tag, kind, body });
         self.hand_over(to);
     }
@@ -93,7 +93,7 @@ impl Local {
             return self.send(Mode::Standard, bytemuck::cast_slice(&data), T::KIND, dest, tag);
         }
         let body = Body::Moved(Box::new(data));
-        let (context, source, kind) = (self.context, self.rank as u32, T::KIND.code());
+        let (context, source, kind) = (self.context, self.rank as u32, T::KIND.print());
         let to = self.world_rank(dest);
         self.post_letter(to, Letter { context, source, tag, kind, body });
         Ok(())
@@ -146,7 +146,7 @@ impl Local {
 
     #[inline]
     pub(super) fn lend(&self, to: usize, data: *const u8, len: usize, kind: Kind, tag: i32, loan: &Loan) {
-        let (context, source, kind) = (self.context, self.rank as u32, kind.code());
+        let (context, source, kind) = (self.context, self.rank as u32, kind.print());
         self.post(to, |slot| {
             slot.write(Letter { context, source, tag, kind, body: Body::Lent { data, len, loan } });
         });
@@ -254,7 +254,7 @@ impl Local {
     pub(super) fn open_parcel<T: Element>(&self, letter: Letter) -> Outcome<(Vec<T>, Envelope)> {
         let envelope = letter.envelope();
         let size = size_of::<T>().max(1);
-        if envelope.kind == T::KIND.code() {
+        if envelope.kind == T::KIND.print() {
             if let Body::Moved(parcel) = letter.body {
                 if (*parcel).type_id() != TypeId::of::<Vec<T>>() {
                     // Another array shape of the same scalar, or the copy left by a sender that went on.

@@ -238,7 +238,7 @@ fn fingerprint(signature: &Signature, blocks: u64) -> u64 {
     let Signature { call, root, bytes, kind, op, place: _ } = signature;
     // Rust promises this hasher to be the same in all processes of one program.
     let mut hasher = std::hash::DefaultHasher::new();
-    (call, root, bytes, kind.map(Kind::code), op, blocks).hash(&mut hasher);
+    (call, root, bytes, kind.map(Kind::mark), op, blocks).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -268,19 +268,20 @@ unsafe extern "C" fn count(x: *mut c_void, acc: *mut c_void, len: *mut c_int, _:
     }
 }
 
-/// Where each text lies in a record: after root (8 bytes), length (8), kind code and number size (1 each) and two
-/// flags (kind, operator given).
-const FIELDS: [(usize, usize); 4] = [(20, 24), (44, 32), (76, 80), (156, 100)];
+/// Where each text lies in a record: after root, length and the kind's mark (8 bytes each), number size, and two flags
+/// (kind, operator given).
+const FIELDS: [(usize, usize); 4] = [(28, 24), (52, 32), (84, 80), (164, 92)];
 
 fn encode(words: &Words) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let root = words.root.map_or(u64::MAX, |root| root as u64);
     record[..8].copy_from_slice(&root.to_le_bytes());
     record[8..16].copy_from_slice(&(words.bytes as u64).to_le_bytes());
-    if let Some((code, _, size)) = &words.kind {
-        record[16..19].copy_from_slice(&[*code, *size as u8, 1]);
+    if let Some((mark, _, size)) = &words.kind {
+        record[16..24].copy_from_slice(&mark.to_le_bytes());
+        record[24..26].copy_from_slice(&[*size as u8, 1]);
     }
-    record[19] = u8::from(words.op.is_some());
+    record[26] = u8::from(words.op.is_some());
     let kind = words.kind.as_ref().map_or("", |kind| &kind.1);
     let texts = [&words.call, kind, words.op.as_deref().unwrap_or(""), &words.place];
     for (text, (start, len)) in texts.into_iter().zip(FIELDS) {
@@ -311,8 +312,8 @@ fn decode(record: &[u8]) -> Words {
         call: text(0),
         root: Some(number(0)).filter(|&root| root != u64::MAX).map(|root| root as usize),
         bytes: number(8) as usize,
-        kind: (record[18] == 1).then(|| (record[16], text(1), usize::from(record[17]))),
-        op: (record[19] == 1).then(|| text(2)),
+        kind: (record[25] == 1).then(|| (number(16), text(1), usize::from(record[24]))),
+        op: (record[26] == 1).then(|| text(2)),
         place: text(3),
     }
 }

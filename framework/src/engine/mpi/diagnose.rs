@@ -34,7 +34,7 @@ impl Mpi {
     pub(super) fn turn_away(&self, pattern: Pattern) -> Outcome<Option<Fault>> {
         let Some(stranger) = self.stranger(pattern)? else { return Ok(None) };
         let exactly =
-            Pattern { source: stranger.source as c_int, tag: tag::encode(stranger.tag, stranger.kind) };
+            Pattern { source: stranger.source as c_int, tag: tag::encode(stranger.tag, stranger.kind as u8) };
         match self.take_next(exactly)? {
             Some(arrived) => self.reject(arrived).map(Some),
             None => Ok(None),

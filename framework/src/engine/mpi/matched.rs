@@ -32,7 +32,7 @@ impl Mpi {
 
     /// Only a receive of any tag takes messages of other kinds.
     fn matched(&self, arrived: Arrived, kind: Kind) -> Outcome<Matched> {
-        if arrived.envelope.kind != kind.code() {
+        if !kind.is(arrived.envelope.kind) {
             return Err(self.reject(arrived)?);
         }
         let envelope = arrived.envelope;
@@ -57,7 +57,10 @@ impl Mpi {
             ffi::MPI_Imrecv(data.cast(), extent.count, extent.datatype, &mut arrived.message, &mut raw)
         })?;
         let exactly = self.pattern(From::Rank(envelope.source), Tagged::Tag(envelope.tag), kind);
-        Ok(Request::once(raw, Role::Receive { pattern: exactly, kind: kind.code(), capacity: len, tests: 0 }))
+        Ok(Request::once(
+            raw,
+            Role::Receive { pattern: exactly, kind: kind.code().into(), capacity: len, tests: 0 },
+        ))
     }
 
     pub fn mrecv_parcel<T: Element>(&self, matched: Matched) -> Outcome<(Vec<T>, Envelope)> {

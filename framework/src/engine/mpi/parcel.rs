@@ -23,7 +23,7 @@ impl Mpi {
         let arrived = self.take(self.pattern(from, tag, T::KIND))?;
         let envelope = arrived.envelope;
         let whole = size_of::<T>() == 0 || envelope.bytes.is_multiple_of(size_of::<T>());
-        if envelope.kind != T::KIND.code() || !whole {
+        if !T::KIND.is(envelope.kind) || !whole {
             return Err(self.reject(arrived)?);
         }
         Ok((self.unpack(arrived)?, envelope))

@@ -39,7 +39,7 @@ impl Mpi {
             })
         };
         check(call, code)?;
-        let sent = Envelope { source: self.rank, tag, kind: kind.code(), bytes: len };
+        let sent = Envelope { source: self.rank, tag, kind: kind.code().into(), bytes: len };
         Ok(Request { raw, role: Role::Send(sent), turn: Turn::Idle(data.cast_mut()) })
     }
 
@@ -52,7 +52,7 @@ impl Mpi {
         tag: Tagged,
     ) -> Outcome<Request> {
         let pattern = self.pattern(from, tag, kind);
-        let role = Role::Receive { pattern, kind: kind.code(), capacity: len, tests: 0 };
+        let role = Role::Receive { pattern, kind: kind.code().into(), capacity: len, tests: 0 };
         Ok(Request { raw: self.receive_init(data, len, pattern)?, role, turn: Turn::Idle(data) })
     }
 

@@ -43,13 +43,13 @@ impl Mpi {
         &self,
         source: c_int,
         user: i32,
-        wanted: impl Fn(u8) -> bool,
+        wanted: impl Fn(u32) -> bool,
     ) -> Outcome<Option<Envelope>> {
         let Some(front) = self.probe_once(source, self.constants().any_tag)? else { return Ok(None) };
         if front.tag == user && wanted(front.kind) {
             return Ok(Some(front));
         }
-        for code in tag::codes().filter(|&code| wanted(code)) {
+        for code in tag::codes().filter(|&code| wanted(code.into())) {
             if let Some(envelope) = self.probe_once(source, tag::encode(user, code))? {
                 return Ok(Some(envelope));
             }

@@ -49,7 +49,7 @@ impl Mpi {
             )
         };
         check("MPI_Irecv", code)?;
-        Ok(Request::once(raw, Role::Receive { pattern, kind: kind.code(), capacity: len, tests: 0 }))
+        Ok(Request::once(raw, Role::Receive { pattern, kind: kind.code().into(), capacity: len, tests: 0 }))
     }
 
     #[inline]

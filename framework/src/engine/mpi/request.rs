@@ -54,7 +54,7 @@ pub(super) enum Role {
     Send(Envelope),
     Receive {
         pattern: Pattern,
-        kind: u8,
+        kind: u32,
         capacity: usize,
         tests: u32,
     },

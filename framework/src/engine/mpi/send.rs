@@ -57,7 +57,7 @@ impl Mpi {
     ) -> Outcome<Request> {
         let coded = tag::encode(tag, kind.code());
         let mut raw = self.constants().request_null;
-        let sent = Envelope { source: self.rank, tag, kind: kind.code(), bytes: len };
+        let sent = Envelope { source: self.rank, tag, kind: kind.code().into(), bytes: len };
         if mode == Mode::Buffered {
             // SAFETY: the caller's promise.
             self.send_copy(unsafe { std::slice::from_raw_parts(data, len) }, coded, dest)?;

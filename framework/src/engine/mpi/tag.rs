@@ -24,8 +24,8 @@ pub(super) const fn user(tag: c_int) -> i32 {
 
 /// The kind code in a tag of MPI's.
 #[inline]
-pub(super) const fn kind(tag: c_int) -> u8 {
-    (tag & 0xff) as u8
+pub(super) const fn kind(tag: c_int) -> u32 {
+    (tag & 0xff) as u32
 }
 
 /// Every code a [`Kind`](crate::Kind) can have: numbers, the serialized value, then records.
@@ -69,7 +69,7 @@ mod tests {
             for code in codes() {
                 let tag = encode(user_tag, code);
                 assert!((0..=LARGEST).contains(&tag));
-                assert_eq!((user(tag), kind(tag)), (user_tag, code));
+                assert_eq!((user(tag), kind(tag)), (user_tag, code.into()));
             }
         }
         assert_eq!(LARGEST, (1 << 28) - 1);

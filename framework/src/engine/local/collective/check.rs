@@ -1,6 +1,7 @@
 //! Whether the ranks agree about a collective, and what each is told if they do not.
 
 use super::part::{Blocks, Part};
+use crate::comm::element::Kind;
 use crate::engine::signature::{Signature, disagreement, size_of_scalar};
 use crate::engine::{Call, Collective};
 
@@ -21,8 +22,8 @@ pub(super) struct Words {
     pub kind: u8,
     /// A communicator of so many ranks is not used this way.
     pub root: u8,
-    /// How many nonblocking collectives have been started, as far as it fits.
-    pub started: u32,
+    /// The kind's print and how many nonblocking collectives have been started, in one number as far as it fits.
+    pub mix: u32,
     pub bytes: usize,
     /// Where the operator's name is, or where the caller has made up its own words.
     pub name: usize,
@@ -30,7 +31,7 @@ pub(super) struct Words {
 
 impl Words {
     pub const NONE: Words =
-        Words { call: Call::Barrier, in_place: false, kind: 0, root: 0, started: 0, bytes: 0, name: 0 };
+        Words { call: Call::Barrier, in_place: false, kind: 0, root: 0, mix: 0, bytes: 0, name: 0 };
 
     #[inline(always)]
     pub fn of(part: &Part, call: &Collective<'_>, started: u64) -> Words {
@@ -40,7 +41,7 @@ impl Words {
             in_place: matches!(part.call, Call::Alltoall | Call::Alltoallv) && part.sent.in_place(),
             kind: call.kind.map_or(0, |kind| kind.code()),
             root: part.root as u8,
-            started: started as u32,
+            mix: call.kind.map_or(0, Kind::print).wrapping_add(started as u32),
             bytes: part.bytes(),
             name: call.op.map_or(0, |op| op.name.as_ptr() as usize),
         }

@@ -152,8 +152,8 @@ impl Local {
     /// Agrees with the others about a call of another kind, such as a split.
     pub(super) fn agree_directly(&self, direct: &Direct, claim: Claim) -> Outcome<()> {
         // No barrier has a name.
-        let (started, name) = (claim.started as u32, claim.signature.call.as_ptr() as usize);
-        let words = Words { started, name, ..Words::NONE };
+        let (mix, name) = (claim.started as u32, claim.signature.call.as_ptr() as usize);
+        let words = Words { mix, name, ..Words::NONE };
         self.show_words(direct, words, || claim, false, |_| ()).map(drop)
     }
 
