@@ -34,11 +34,11 @@ pub use comm::{
     NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };
+pub use comm::{Alltoallw, ValueRecv, ValueSend, ViewRecv, ViewSend};
 pub use comm::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use comm::{Cancel, Message, Pending, Requests, VecRecv, wait_all};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{SharedWindow, Window};
-pub use comm::{ValueRecv, ValueSend, ViewRecv, ViewSend};
 pub use error::{Error, ErrorKind, Result};
 pub use field::{Field, Reader, Rows, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side};

@@ -17,6 +17,8 @@ pub(super) mod tags {
     pub const SPARSE: i32 = 0x1002;
     /// The first hop over the grid; the second is the next number.
     pub const GRID: i32 = 0x1004;
+    /// Views of any type between any ranks.
+    pub const PAIRS: i32 = 0x1006;
 }
 
 /// Made when it is first needed.

@@ -49,7 +49,7 @@ pub use request::{Buffer, Cancel, OwnedRecv, OwnedSend, Request, Test};
 pub use scope::Scope;
 pub use topology::Topology;
 pub use value::{ValueRecv, ValueSend};
-pub use view::{ViewRecv, ViewSend};
+pub use view::{Alltoallw, ViewRecv, ViewSend};
 pub use window::{SharedWindow, Window};
 
 use crate::engine::{Engine, Fault, Place};

@@ -4,6 +4,7 @@
 //! unchecked; under `mpirun` every rank runs the cases that allow its world's size on the Mpi engine. A case is a
 //! function of a communicator, and knows of no engine.
 
+mod alltoallw;
 mod collective;
 mod dice;
 mod errors;
@@ -138,6 +139,8 @@ fn all() -> Vec<Case> {
         sparse: 1, Any [patterns, random_graphs_one_after_the_other, a_rank_that_errs_is_alone, slices_from_anywhere, sparse_values];
         grid_alltoall: 1, Any [agrees_with_alltoallv, wrong_number_of_messages];
         views: 1, Any [any_layout_to_any_layout, views_come_back, tested_until_done, bad_ranks_and_types, failed_scope_takes_back, alltoall_transposes, alltoall_with_a_wrong_length];
+        alltoallw: 1, Any [every_pair_its_type, pairs_that_are_not_named, refused_and_failed];
+        alltoallw: 2, Any [pairs_that_disagree];
         views: 2, Any [columns_are_slices, lengths_that_differ];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]

@@ -2,13 +2,15 @@
 //!
 //! The message is the view's elements in logical order (the last axis fastest), so a column may be received as a row
 //! or as a slice. A view whose elements lie one after the other in that order goes as it is; others are packed (`copy`)
-//! into vectors that the communicator keeps. Here is what blocks; `scoped` has the nonblocking calls, `alltoall` the
-//! exchange of a view with every rank.
+//! into vectors that the communicator keeps. Here is what blocks; `scoped` has the nonblocking calls, `alltoall` and
+//! `alltoallw` the exchange of views with every rank.
 
 mod alltoall;
+mod alltoallw;
 mod copy;
 mod scoped;
 
+pub use alltoallw::Alltoallw;
 pub(super) use scoped::Deferred;
 pub use scoped::{ViewRecv, ViewSend};
 
