@@ -3,9 +3,12 @@
 //! Long rows that lie one after the other in both go as slices. Everything else is halved along its longest axis until
 //! both sides of a part fit in the nearest cache, whatever axis is contiguous in which (a cache-oblivious transpose).
 
-use ndarray::{ArrayRef, ArrayViewD, ArrayViewMut, ArrayViewMutD, Axis, Dimension};
+use ndarray::{
+    ArrayRef, ArrayView1, ArrayViewD, ArrayViewMut, ArrayViewMut1, ArrayViewMutD, Axis, Dimension, Ix1, Ix2,
+    Zip,
+};
 
-/// Elements of a part that is copied lane by lane.
+/// Elements of a part that is copied line by line.
 const LEAF: usize = 1024;
 /// Rows of fewer elements are not worth a call of memcpy each.
 const LONG: usize = 16;
@@ -27,20 +30,24 @@ fn copy<T: Copy>(from: ArrayViewD<'_, T>, mut into: ArrayViewMutD<'_, T>) {
     if let (Some(from), Some(into)) = (from.as_slice(), into.as_slice_mut()) {
         return into.copy_from_slice(from);
     }
-    let last = Axis(from.ndim() - 1);
-    let in_row = |stride: isize| stride == 1 && from.len_of(last) >= LONG;
-    if in_row(from.stride_of(last)) && in_row(into.stride_of(last)) {
-        copy_lanes(&from, &mut into, last);
+    let last = from.ndim() - 1;
+    let in_row = |stride: isize| stride == 1 && from.len_of(Axis(last)) >= LONG;
+    // There is but one way to go along a line.
+    if last == 0 || (in_row(from.stride_of(Axis(last))) && in_row(into.stride_of(Axis(last)))) {
+        lines(from, into);
     } else {
         halve(from, into);
     }
 }
 
-fn halve<T: Copy>(from: ArrayViewD<'_, T>, mut into: ArrayViewMutD<'_, T>) {
+fn halve<T: Copy>(mut from: ArrayViewD<'_, T>, mut into: ArrayViewMutD<'_, T>) {
     let axes = (0..from.ndim()).map(Axis);
     let longest = axes.max_by_key(|&axis| from.len_of(axis)).expect("an array without axes is a slice");
     if from.len() <= LEAF {
-        return copy_lanes(&from, &mut into, longest);
+        let last = from.ndim() - 1;
+        from.swap_axes(longest.0, last);
+        into.swap_axes(longest.0, last);
+        return lines(from, into);
     }
     let middle = from.len_of(longest) / 2;
     let (from, into) = (from.split_at(longest, middle), into.split_at(longest, middle));
@@ -48,12 +55,28 @@ fn halve<T: Copy>(from: ArrayViewD<'_, T>, mut into: ArrayViewMutD<'_, T>) {
     halve(from.1, into.1);
 }
 
-fn copy_lanes<T: Copy>(from: &ArrayViewD<'_, T>, into: &mut ArrayViewMutD<'_, T>, axis: Axis) {
-    for (from, mut into) in from.lanes(axis).into_iter().zip(into.lanes_mut(axis)) {
-        match (from.as_slice(), into.as_slice_mut()) {
-            (Some(from), Some(into)) => into.copy_from_slice(from),
-            _ => into.iter_mut().zip(from).for_each(|(into, from)| *into = *from),
+/// Line by line along the last axis. Of the last two axes the number is known when this is compiled, since a line of an array
+/// whose number of axes is not costs more than its few elements.
+fn lines<T: Copy>(from: ArrayViewD<'_, T>, mut into: ArrayViewMutD<'_, T>) {
+    match from.ndim() {
+        1 => {
+            let (from, into) = (from.into_dimensionality::<Ix1>(), into.into_dimensionality::<Ix1>());
+            line(from.expect("one axis"), into.expect("one axis"));
         }
+        2 => {
+            let (from, into) = (from.into_dimensionality::<Ix2>(), into.into_dimensionality::<Ix2>());
+            let (from, mut into) = (from.expect("two axes"), into.expect("two axes"));
+            from.outer_iter().zip(into.outer_iter_mut()).for_each(|(from, into)| line(from, into));
+        }
+        _ => from.outer_iter().zip(into.outer_iter_mut()).for_each(|(from, into)| lines(from, into)),
+    }
+}
+
+#[inline]
+fn line<T: Copy>(from: ArrayView1<'_, T>, mut into: ArrayViewMut1<'_, T>) {
+    match (from.to_slice(), into.as_slice_mut()) {
+        (Some(from), Some(into)) => into.copy_from_slice(from),
+        _ => Zip::from(into).and(from).for_each(|into, from| *into = *from),
     }
 }
 
