@@ -7,6 +7,8 @@
 
 #define W MPI_COMM_WORLD
 #define WINDOW 64
+#define COLUMNS 64
+#define BLOCK 32
 
 static int rank, size;
 
@@ -23,6 +25,27 @@ static double pingpong(char *send, char *recv, int bytes, int rounds) {
         }
     }
     return MPI_Wtime() - start;
+}
+
+/* Ping-pong of `rows` rows of `width` columns out of a wider row-major matrix of doubles. */
+static double strided(char *send, char *recv, int rows, int width, int rounds) {
+    MPI_Datatype part;
+    MPI_Type_vector(rows, width, COLUMNS, MPI_DOUBLE, &part);
+    MPI_Type_commit(&part);
+    double *from = (double *)send + 5, *into = (double *)recv + 5;
+    double start = MPI_Wtime();
+    for (int i = 0; i < rounds && rank < 2; i++) {
+        if (rank == 0) {
+            MPI_Send(from, 1, part, 1, 7, W);
+            MPI_Recv(into, 1, part, 1, 7, W, MPI_STATUS_IGNORE);
+        } else {
+            MPI_Recv(into, 1, part, 0, 7, W, MPI_STATUS_IGNORE);
+            MPI_Send(from, 1, part, 0, 7, W);
+        }
+    }
+    double time = MPI_Wtime() - start;
+    MPI_Type_free(&part);
+    return time;
 }
 
 static double nonblocking_pingpong(char *send, char *recv, int bytes, int rounds) {
@@ -105,6 +128,7 @@ static double exchange(char *send, char *recv, int bytes, int rounds, long compu
 
 enum {
     LATENCY, NONBLOCKING, PERSISTENT, BANDWIDTH, BIDIRECTIONAL, OVERLAP, EXCHANGE_COMPUTING,
+    COLUMN, SUB_BLOCK,
     BARRIER, BCAST, REDUCE, ALLREDUCE, SCAN, EXSCAN, REDUCE_SCATTER, REDUCE_SCATTER_BLOCK,
     GATHER, GATHERV, SCATTER, SCATTERV, ALLGATHER, ALLGATHERV, ALLTOALL, ALLTOALLV,
     IBARRIER, IBCAST, IALLREDUCE, IALLGATHER, IALLTOALL
@@ -177,6 +201,8 @@ double rankine_twin(int operation, char *send, char *recv, int bytes, int rounds
     case BIDIRECTIONAL: return windows(send, recv, bytes, rounds, 1);
     case OVERLAP: return exchange(send, recv, bytes, rounds, 0);
     case EXCHANGE_COMPUTING: return exchange(send, recv, bytes, rounds, computing);
+    case COLUMN: return strided(send, recv, bytes / 8, 1, rounds);
+    case SUB_BLOCK: return strided(send, recv, bytes / 8 / BLOCK, BLOCK, rounds);
     default: return collectives(operation, send, recv, bytes, rounds);
     }
 }

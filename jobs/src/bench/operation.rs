@@ -2,12 +2,16 @@
 
 use super::pages::Pages;
 use bytemuck::{cast_slice, cast_slice_mut};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 use rankine::op::Sum;
 use rankine::{Comm, Result};
 use std::time::Instant;
 
 /// Messages in a window of the bandwidth operations.
 const WINDOW: usize = 64;
+/// Columns of the row-major matrix of doubles whose parts the strided operations send, and those of a sub-block.
+const COLUMNS: usize = 64;
+const BLOCK: usize = 32;
 
 /// An operation; the order is that of `twin/twin.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -22,6 +26,8 @@ pub enum Operation {
     Overlap,
     #[value(skip)]
     ExchangeComputing,
+    Column,
+    SubBlock,
     Barrier,
     Bcast,
     Reduce,
@@ -89,6 +95,7 @@ impl Operation {
                 vec![8, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20]
             }
             O::Overlap => vec![4 << 10, 64 << 10, 1 << 20],
+            O::Column | O::SubBlock => vec![256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10],
             _ => vec![8, 1 << 10, 16 << 10, 64 << 10, 1 << 20],
         }
     }
@@ -105,7 +112,7 @@ impl Operation {
     /// How many messages or calls one round is.
     pub fn per_round(self) -> usize {
         match self {
-            O::Latency | O::NonblockingLatency | O::PersistentLatency => 2,
+            O::Latency | O::NonblockingLatency | O::PersistentLatency | O::Column | O::SubBlock => 2,
             O::Bandwidth => WINDOW,
             O::Bidirectional => 2 * WINDOW,
             _ => 1,
@@ -114,7 +121,13 @@ impl Operation {
 
     /// The bytes that its buffers need with so many ranks.
     pub fn needs(self, bytes: usize, ranks: usize) -> usize {
-        if self.of_two() { bytes } else { bytes * ranks }.max(8)
+        match self {
+            O::Column => bytes * COLUMNS,
+            O::SubBlock => bytes * COLUMNS / BLOCK,
+            _ if self.of_two() => bytes,
+            _ => bytes * ranks,
+        }
+        .max(8)
     }
 
     /// Seconds of all rounds on this rank. Collective. `computing` is for the operation that computes meanwhile.
@@ -143,6 +156,8 @@ impl Operation {
             O::Overlap | O::ExchangeComputing if talks => {
                 exchange(comm, &send[..bytes], &mut recv[..bytes], rounds, computing)
             }
+            O::Column if talks => strided(comm, send, recv, bytes / 8, 1, rounds),
+            O::SubBlock if talks => strided(comm, send, recv, bytes / 8 / BLOCK, BLOCK, rounds),
             _ if self.of_two() => Ok(0.0),
             _ => self.collectives(comm, bytes, rounds, send, recv),
         }
@@ -224,6 +239,34 @@ fn pingpong(comm: &Comm, send: &[u8], recv: &mut [u8], rounds: usize) -> Result<
         } else {
             comm.recv(recv, other, 7)?;
             comm.send(send, other, 7)?;
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Ping-pong of `rows` rows of `width` columns out of a wider matrix, into the same place of another.
+fn strided(
+    comm: &Comm,
+    send: &[u8],
+    recv: &mut [u8],
+    rows: usize,
+    width: usize,
+    rounds: usize,
+) -> Result<f64> {
+    let (other, len) = (1 - comm.rank(), rows * COLUMNS);
+    let shape = |_| rankine::Error::usage("the matrix is larger than its buffer");
+    let from = ArrayView2::from_shape((rows, COLUMNS), &numbers(send)[..len]).map_err(shape)?;
+    let mut into =
+        ArrayViewMut2::from_shape((rows, COLUMNS), &mut numbers_mut(recv)[..len]).map_err(shape)?;
+    let (from, mut into) = (from.slice(s![.., 5..5 + width]), into.slice_mut(s![.., 5..5 + width]));
+    let start = Instant::now();
+    for _ in 0..rounds {
+        if comm.rank() == 0 {
+            comm.send_view(&from, other, 7)?;
+            comm.recv_view(&mut into, other, 7)?;
+        } else {
+            comm.recv_view(&mut into, other, 7)?;
+            comm.send_view(&from, other, 7)?;
         }
     }
     Ok(start.elapsed().as_secs_f64())
