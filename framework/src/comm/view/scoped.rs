@@ -41,6 +41,9 @@ impl Drop for Deferred<'_> {
     }
 }
 
+/// What a receive into a view gives when it is complete.
+type ViewAndStatus<'a, T, D> = (ArrayViewMut<'a, T, D>, Status);
+
 /// A receive into a view under way; from [`Scope::irecv_view`].
 #[must_use = "the view comes back from wait()"]
 pub struct ViewRecv<'scope, 'env, T: Element, D: Dimension> {
@@ -142,7 +145,7 @@ impl<'scope, 'env: 'scope, T: Element, D: Dimension> ViewRecv<'scope, 'env, T, D
     /// # Errors
     /// Those of [`Comm::recv_view`].
     #[track_caller]
-    pub fn test(self) -> Result<Test<(ArrayViewMut<'scope, T, D>, Status), Self>> {
+    pub fn test(self) -> Result<Test<ViewAndStatus<'scope, T, D>, Self>> {
         let (comm, place) = (self.comm, Location::caller());
         match self.way {
             RecvWay::Straight(request, shape) => match request.test()? {
