@@ -5,7 +5,10 @@
 use crate::comm::Comm;
 use crate::engine::local;
 use crate::error::Result;
-use crate::launch::{first_failure, on_rank_thread};
+use crate::launch::{Watched, first_failure, on_rank_thread};
+use crate::watch::{self, LocalWatch};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Runs `rank` on worlds of each of these sizes, one after the other, and panics with the first failing rank's
 /// error. Sends are checked: they wait for their receive, so programs that only work while messages are small
@@ -31,22 +34,90 @@ pub fn ranks(sizes: impl IntoIterator<Item = usize>, rank: impl Fn(&Comm) -> Res
 /// # Errors
 /// The first failure of a rank; the other ranks' calls fail once it is known.
 pub fn try_ranks(size: usize, checked: bool, rank: impl Fn(&Comm) -> Result<()> + Send + Sync) -> Result<()> {
-    let world = local::World::new(size.max(1), 1, checked);
-    let rank = &rank;
-    let results: Vec<Result<()>> = std::thread::scope(|threads| {
-        let handles: Vec<_> = (0..size)
-            .map(|me| {
-                let world = world.clone();
-                threads.spawn(move || {
-                    let result = on_rank_thread(&world, me, 1, |comm| rank(&comm));
-                    if result.is_err() {
-                        world.abort();
-                    }
-                    result
-                })
+    Trial::new(size).checked(checked).run(rank)
+}
+
+/// Ranks to be run in a test, with what [`try_ranks`] takes for granted.
+///
+/// ```
+/// use std::time::Duration;
+/// // Each waits for the other's message first.
+/// let trial = rankine::testing::Trial::new(2).patience(Duration::from_millis(50));
+/// let error = trial.run(|world| {
+///     let other = 1 - world.rank();
+///     let (mut theirs, mine) = ([0.0], [1.0]);
+///     world.recv(&mut theirs, other, 7)?;
+///     world.send(&mine, other, 7)
+/// }).unwrap_err();
+/// assert_eq!(error.kind(), rankine::ErrorKind::Deadlock);
+/// assert!(error.what().starts_with("ranks 0 and 1 wait for each other"), "{error}");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trial {
+    size: usize,
+    checked: bool,
+    settings: watch::Settings,
+}
+
+impl Trial {
+    /// So many ranks, checked and watched.
+    pub fn new(size: usize) -> Trial {
+        Trial { size: size.max(1), checked: true, settings: watch::Settings::default() }
+    }
+
+    /// As [`Launch::checked`](crate::Launch::checked).
+    pub fn checked(mut self, checked: bool) -> Trial {
+        self.checked = checked;
+        self
+    }
+
+    /// As [`Launch::watch`](crate::Launch::watch).
+    pub fn watch(mut self, watch: bool) -> Trial {
+        self.settings.on = watch;
+        self
+    }
+
+    /// As [`Launch::patience`](crate::Launch::patience).
+    pub fn patience(mut self, patience: Duration) -> Trial {
+        self.settings.patience = patience;
+        self
+    }
+
+    /// Runs `rank` on all of them.
+    ///
+    /// # Errors
+    /// The first failure of a rank, or that they wait for each other.
+    pub fn run(&self, rank: impl Fn(&Comm) -> Result<()> + Send + Sync) -> Result<()> {
+        let world = local::World::new(self.size, 1, self.checked);
+        let (boards, on) = (watch::boards(self.size), self.settings.on);
+        let stuck = Arc::new(Mutex::new(None));
+        let watch = {
+            let (world, stuck) = (world.clone(), stuck.clone());
+            LocalWatch::start(boards.clone(), self.settings, move |error| {
+                *stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                world.abort();
             })
-            .collect();
-        handles.into_iter().map(|handle| handle.join().expect("panics are caught on the rank")).collect()
-    });
-    first_failure(results.into_iter())
+        };
+        let rank = &rank;
+        let results: Vec<Result<()>> = std::thread::scope(|threads| {
+            let handles: Vec<_> = (0..self.size)
+                .map(|me| {
+                    let (world, watched) = (world.clone(), Watched { board: boards[me].clone(), on });
+                    threads.spawn(move || {
+                        let result = on_rank_thread(&world, me, 1, watched, |comm| rank(&comm));
+                        if result.is_err() {
+                            world.abort();
+                        }
+                        result
+                    })
+                })
+                .collect();
+            handles.into_iter().map(|handle| handle.join().expect("panics are caught on the rank")).collect()
+        });
+        drop(watch);
+        match stuck.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None => first_failure(results.into_iter()),
+        }
+    }
 }

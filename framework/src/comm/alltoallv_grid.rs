@@ -89,7 +89,7 @@ impl Comm {
                 "give one for every rank, an empty one where nothing goes",
             ));
         }
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(&"alltoallv_grid", place);
         let grid = Grid::new(self.size());
         let column = grid.column(me);
         let through = grid.through(me);

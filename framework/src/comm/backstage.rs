@@ -81,7 +81,9 @@ impl Comm {
             let engine = self.inner.engine.private();
             // A private engine has no twin of its own, and nobody asks for it.
             let private = engine.private();
-            Comm::of(engine, private, self.inner.clock.clone())
+            let id = super::create::fingerprint(&(self.inner.id, "private"));
+            let context = self.inner.watch.board().add_context(id, self.inner.members(), None);
+            Comm::of(engine, private, self.inner.clock.clone(), self.inner.watch.clone(), context, id)
         })
     }
 }

@@ -7,6 +7,7 @@ use super::topology::{Pairing, Topology};
 use super::{Comm, Element};
 use crate::engine::{Fault, Place};
 use crate::error::Result;
+use crate::watch::Name;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::panic::Location;
@@ -85,7 +86,7 @@ impl Comm {
     /// checked mode).
     #[track_caller]
     pub fn cart(&self, dims: &[usize], periodic: &[bool]) -> Result<Option<Cart>> {
-        let (call, place) = ("cart", Location::caller());
+        let (call, place): (Name, _) = (&"cart", Location::caller());
         if dims.len() != periodic.len() {
             let what = format!("{} sizes and {} times periodic or not", dims.len(), periodic.len());
             return Err(self.usage(call, place, what, "give both for every axis"));
@@ -194,7 +195,7 @@ impl Cart {
     /// Not one `keep` for every axis; ranks that keep different axes (in the checked mode).
     #[track_caller]
     pub fn sub(&self, keep: &[bool]) -> Result<Cart> {
-        let (call, place) = ("sub", Location::caller());
+        let (call, place): (Name, _) = (&"sub", Location::caller());
         self.check_axes(call, keep.len(), place)?;
         let mut hasher = std::hash::DefaultHasher::new();
         keep.hash(&mut hasher);

@@ -7,6 +7,8 @@ use super::group::{Comparison, Group};
 use super::p2p::TAG_MAX;
 use crate::engine::{Engine, Fault, Place};
 use crate::error::Result;
+use crate::watch::{Class, Key, Members, Name, Need, What, Who};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -23,20 +25,21 @@ impl Comm {
     /// ```
     #[track_caller]
     pub fn split(&self, color: Option<u32>, key: i64) -> Result<Option<Comm>> {
-        self.split_at("split", color, key, Location::caller())
+        self.split_at(&"split", color, key, Location::caller())
     }
 
     pub(super) fn split_at(
         &self,
-        call: &str,
+        call: Name,
         color: Option<u32>,
         key: i64,
         place: Place,
     ) -> Result<Option<Comm>> {
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(call, place);
         let part = self.engine().split(color, key, place);
         let part = part.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
-        Ok(part.map(|engine| self.sibling(engine)))
+        let id = self.child(color.map_or(0, |color| u64::from(color) + 1));
+        part.map(|engine| self.sibling(call, engine, id, place)).transpose()
     }
 
     /// Ranks that can share memory, which are those of one node, get a communicator together, in the order they
@@ -53,10 +56,14 @@ impl Comm {
     #[track_caller]
     pub fn split_shared(&self) -> Result<Comm> {
         let place = Location::caller();
-        let _timed = self.inner.clock.communicating();
+        let call = &"split_shared";
+        let _in = self.inner.collective(call, place);
         let node = self.engine().split_shared(place);
-        let node = node.map_err(|fault| self.fault("split_shared", place, fault, ("", 1)))?;
-        Ok(self.sibling(node))
+        let node = node.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        // The nodes' communicators differ in their first rank.
+        let first = node.world_ranks().map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        let id = self.child(first.first().map_or(0, |&rank| rank as u64 + 1));
+        self.sibling(call, node, id, place)
     }
 
     /// The same ranks in a communicator of their own: its messages never meet those of this one. Collective.
@@ -64,14 +71,16 @@ impl Comm {
     /// A library that gets a `Comm` from its caller sends on a duplicate.
     #[track_caller]
     pub fn dup(&self) -> Result<Comm> {
-        self.dup_at("dup", Location::caller())
+        self.dup_at(&"dup", Location::caller())
     }
 
-    pub(super) fn dup_at(&self, call: &str, place: Place) -> Result<Comm> {
-        let _timed = self.inner.clock.communicating();
+    pub(super) fn dup_at(&self, call: Name, place: Place) -> Result<Comm> {
+        let _in = self.inner.collective(call, place);
         let engine = self.engine().dup(place);
         let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
-        Ok(self.sibling(engine))
+        let id = self.child(0);
+        let context = self.inner.watch.board().add_context(id, self.inner.members(), Some(place));
+        Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))
     }
 
     /// The ranks of `group` get a communicator, with the ranks they have in the group; the others get `None`.
@@ -97,7 +106,7 @@ impl Comm {
         let me = members.iter().position(|&rank| rank == self.rank());
         // Every member names the group by its first rank, and its own place in it.
         let color = me.map(|_| members[0] as u32);
-        let part = self.split_at("create", color, me.unwrap_or(0) as i64, place)?;
+        let part = self.split_at(&"create", color, me.unwrap_or(0) as i64, place)?;
         let Some(part) = part else { return Ok(None) };
         let came = part.group()?;
         if came != *group {
@@ -128,7 +137,7 @@ impl Comm {
     #[track_caller]
     pub fn create_group(&self, group: &Group, tag: i32) -> Result<Comm> {
         let place = Location::caller();
-        let call = "create_group";
+        let call = &"create_group";
         if !(0..=TAG_MAX).contains(&tag) {
             let help = format!("tags are 0 to {TAG_MAX}");
             return Err(self.usage(call, place, format!("tag {tag}"), &help));
@@ -138,10 +147,16 @@ impl Comm {
             let what = format!("this rank is not in the group {group}");
             return Err(self.usage(call, place, what, "only the ranks of the group call it; or use create"));
         }
-        let _timed = self.inner.clock.communicating();
+        // The members meet in the communicator that they make.
+        let (id, world) = (self.group_child(&members, tag), self.group()?);
+        let members_there = Members::of(members.iter().map(|&rank| world.ranks()[rank]).collect());
+        let context = self.inner.watch.board().add_context(id, members_there, Some(place));
+        let number = self.inner.watch.enter_collective(context, call, place);
+        let need = Need::new(What::Collective, Key::new(Class::Entered, context, None, None), number);
+        let _in = self.inner.within(call, place, Need { who: Who::All, ..need });
         let engine = self.engine().create_group(&members, tag, place);
         let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
-        Ok(self.sibling(engine))
+        Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))
     }
 
     /// The ranks of this communicator, in its order. Local.
@@ -206,8 +221,38 @@ impl Comm {
     }
 
     /// A communicator that this one's rank has come into.
-    fn sibling(&self, engine: Engine) -> Comm {
-        Comm::new(engine, self.inner.clock.clone())
+    fn sibling(&self, call: Name, engine: Engine, id: u64, place: Place) -> Result<Comm> {
+        let world = engine.world_ranks().map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
+        let context = self.inner.watch.board().add_context(id, Members::of(world), Some(place));
+        Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))
+    }
+
+    /// The number of a communicator that all ranks of this one make now; with `part` it is one of several.
+    fn child(&self, part: u64) -> u64 {
+        self.inner.children.set(self.inner.children.get() + 1);
+        fingerprint(&(self.inner.id, self.inner.children.get(), part))
+    }
+
+    /// A number that only what all ranks make now has.
+    pub(super) fn next_child(&self) -> u64 {
+        self.child(0)
+    }
+
+    /// The number of a communicator that these ranks of this one make now, with that tag.
+    fn group_child(&self, members: &[usize], tag: i32) -> u64 {
+        let group = fingerprint(&(self.inner.id, members, tag));
+        let mut groups = self.inner.groups.borrow_mut();
+        let times = match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                groups.push((group, 1));
+                1
+            }
+        };
+        fingerprint(&(group, times))
     }
 
     /// Compares on every rank a number that stands for what the ranks must give alike; in the checked mode only.
@@ -227,4 +272,11 @@ impl Comm {
             }
         }
     }
+}
+
+/// The same on every rank for the same words. Nothing but chance makes it the same for others.
+pub(super) fn fingerprint(words: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    words.hash(&mut hasher);
+    hasher.finish()
 }

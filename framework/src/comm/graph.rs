@@ -8,6 +8,7 @@ use crate::engine::exchange::{Exchange, Outgoing};
 use crate::engine::{Fault, From, Place, Tagged};
 use crate::error::Result;
 use crate::op::Sum;
+use crate::watch::Name;
 use std::ops::Deref;
 use std::panic::Location;
 
@@ -45,7 +46,7 @@ impl Comm {
     /// ([`ErrorKind::Mismatch`](crate::ErrorKind::Mismatch), which names both).
     #[track_caller]
     pub fn graph_adjacent(&self, sources: &[usize], destinations: &[usize]) -> Result<Graph> {
-        self.adjacent_at("graph_adjacent", sources, destinations, Location::caller())
+        self.adjacent_at(&"graph_adjacent", sources, destinations, Location::caller())
     }
 
     /// As [`Comm::graph_adjacent`], with a weight for every edge. Weights are kept for the author; nothing here uses them.
@@ -58,14 +59,14 @@ impl Comm {
         let split = |edges: &[(usize, u32)]| -> (Vec<usize>, Vec<u32>) { edges.iter().copied().unzip() };
         let ((sources, from), (destinations, to)) = (split(sources), split(destinations));
         let place = Location::caller();
-        let graph = self.adjacent_at("graph_adjacent_weighted", &sources, &destinations, place)?;
+        let graph = self.adjacent_at(&"graph_adjacent_weighted", &sources, &destinations, place)?;
         Ok(Graph { source_weights: Some(from), destination_weights: Some(to), ..graph })
     }
 
     #[track_caller]
     fn adjacent_at(
         &self,
-        call: &str,
+        call: Name,
         sources: &[usize],
         destinations: &[usize],
         place: Place,
@@ -101,18 +102,18 @@ impl Comm {
     #[track_caller]
     pub fn graph(&self, edges: &[(usize, usize)]) -> Result<Graph> {
         let edges: Vec<_> = edges.iter().map(|&(from, to)| (from, to, 0)).collect();
-        let graph = self.graph_at("graph", &edges, Location::caller())?;
+        let graph = self.graph_at(&"graph", &edges, Location::caller())?;
         Ok(Graph { source_weights: None, destination_weights: None, ..graph })
     }
 
     /// As [`Comm::graph`], with edges (from, to, weight). Weights are kept for the author; nothing here uses them.
     #[track_caller]
     pub fn graph_weighted(&self, edges: &[(usize, usize, u32)]) -> Result<Graph> {
-        self.graph_at("graph_weighted", edges, Location::caller())
+        self.graph_at(&"graph_weighted", edges, Location::caller())
     }
 
     #[track_caller]
-    fn graph_at(&self, call: &str, edges: &[(usize, usize, u32)], place: Place) -> Result<Graph> {
+    fn graph_at(&self, call: Name, edges: &[(usize, usize, u32)], place: Place) -> Result<Graph> {
         let mut given = Vec::with_capacity(2 * edges.len());
         for &(from, to, weight) in edges {
             self.check_dest(call, from, 0, place)?;
@@ -139,7 +140,7 @@ impl Comm {
 
     /// Whether those who send to this rank are those from whom it receives.
     #[track_caller]
-    fn check_edges(&self, call: &str, sources: &[usize], destinations: &[usize], place: Place) -> Result<()> {
+    fn check_edges(&self, call: Name, sources: &[usize], destinations: &[usize], place: Place) -> Result<()> {
         let me = self.rank();
         let given = destinations.iter().map(|&to| (to, [me as u64, to as u64, 0])).collect();
         let mut senders: Vec<usize> =
@@ -167,7 +168,7 @@ impl Comm {
     /// sends only to those it has something for. What comes is ordered by the ranks that gave it, then as given.
     /// Collective.
     #[track_caller]
-    fn route(&self, call: &str, mut edges: Vec<(usize, Edge)>, place: Place) -> Result<Vec<Edge>> {
+    fn route(&self, call: Name, mut edges: Vec<(usize, Edge)>, place: Place) -> Result<Vec<Edge>> {
         edges.sort_by_key(|edge| edge.0);
         let letters: Vec<(usize, Vec<u64>)> = edges
             .chunk_by(|a, b| a.0 == b.0)
@@ -183,7 +184,7 @@ impl Comm {
             Outgoing { peer: *peer, tag: ROUTE, kind, data }
         });
         let mut came: Vec<(usize, Vec<u64>)> = Vec::new();
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(call, place);
         let routed = Exchange::new(self.inner.private.clone()).run([], sends, |engine| {
             for _ in 0..expected[self.rank()] {
                 let (letter, envelope) = engine.recv_parcel(From::Any, Tagged::Tag(ROUTE))?;

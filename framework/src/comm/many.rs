@@ -3,10 +3,12 @@
 //! Requests of a scope and those that own their buffers are handled alike. How an engine looks at thousands of
 //! requests is its own business.
 
+use crate::comm::watched::Trace;
 use crate::comm::{Comm, Inner};
 use crate::engine::many::{Ended, Many};
 use crate::engine::{self, Engine, Envelope, Fault, Outcome, Place};
 use crate::error::Result;
+use crate::watch::{Listed, Name, Need, What};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::rc::Rc;
@@ -27,15 +29,18 @@ pub(crate) mod sealed {
         fn maker(&self) -> Maker;
         /// Shows the engine's request.
         fn look(&mut self, look: Look<'_>);
+        /// What waiting for it waits for.
+        fn trace(&self) -> Option<Traced>;
         /// After the engine said how it ended.
         fn conclude(self, how: How) -> Result<Self::Done, Failed>;
         fn element() -> (&'static str, usize);
     }
 
-    /// The communicator, the engine's request, how it ended, and what was wrong: unnamed outside.
+    /// The communicator, the engine's request, how it ended, what it waits for, and what was wrong: unnamed outside.
     pub struct Maker(pub(crate) Rc<Inner>);
     pub struct Look<'a>(pub(crate) &'a mut dyn FnMut(&Engine, &mut engine::Request));
     pub struct How(pub(crate) Outcome<Envelope>);
+    pub struct Traced(pub(crate) Trace);
     pub use crate::comm::request::sealed::Failed;
 }
 
@@ -100,11 +105,13 @@ impl<R: Pending> Requests<R> {
     #[track_caller]
     pub fn wait_all(&mut self) -> Result<Vec<R::Done>> {
         let place = Location::caller();
-        let _timed = self.clock();
         for (number, mut request) in self.pending.drain(..) {
             let comm = Comm { inner: request.maker().0 };
             let mut outcome = Err(Fault::Aborted);
+            let trace = request.trace().map_or(Trace::of_nothing(place), |traced| traced.0);
+            let within = comm.inner.waiting(&"wait_all", place, &trace);
             request.look(sealed::Look(&mut |engine, request| outcome = engine.wait(request)));
+            drop(within);
             let done = request.conclude(sealed::How(outcome));
             let done = done.map_err(|failed| comm.fault("wait_all", place, failed.0, R::element()));
             self.over.push_back((number, done));
@@ -118,7 +125,7 @@ impl<R: Pending> Requests<R> {
     /// If that one failed.
     #[track_caller]
     pub fn wait_any(&mut self) -> Result<Option<(usize, R::Done)>> {
-        self.gather("wait_any", true, Location::caller())?;
+        self.gather(&"wait_any", true, Location::caller())?;
         self.first()
     }
 
@@ -128,7 +135,7 @@ impl<R: Pending> Requests<R> {
     /// The first of those that failed; the others are given back by the next call.
     #[track_caller]
     pub fn wait_some(&mut self) -> Result<Vec<(usize, R::Done)>> {
-        self.gather("wait_some", true, Location::caller())?;
+        self.gather(&"wait_some", true, Location::caller())?;
         self.some()
     }
 
@@ -138,7 +145,7 @@ impl<R: Pending> Requests<R> {
     /// As [`Requests::wait_all`].
     #[track_caller]
     pub fn test_all(&mut self) -> Result<Option<Vec<R::Done>>> {
-        self.look("test_all", false, Location::caller())?;
+        self.look(&"test_all", false, Location::caller())?;
         if self.pending.is_empty() { self.all().map(Some) } else { Ok(None) }
     }
 
@@ -148,7 +155,7 @@ impl<R: Pending> Requests<R> {
     /// If that one failed.
     #[track_caller]
     pub fn test_any(&mut self) -> Result<Option<(usize, R::Done)>> {
-        self.gather("test_any", false, Location::caller())?;
+        self.gather(&"test_any", false, Location::caller())?;
         self.first()
     }
 
@@ -158,7 +165,7 @@ impl<R: Pending> Requests<R> {
     /// As [`Requests::wait_some`].
     #[track_caller]
     pub fn test_some(&mut self) -> Result<Vec<(usize, R::Done)>> {
-        self.gather("test_some", false, Location::caller())?;
+        self.gather(&"test_some", false, Location::caller())?;
         self.some()
     }
 
@@ -182,15 +189,25 @@ impl<R: Pending> Requests<R> {
     }
 
     /// Looks for complete ones, unless there are some already.
-    fn gather(&mut self, call: &str, block: bool, place: Place) -> Result<()> {
+    fn gather(&mut self, call: Name, block: bool, place: Place) -> Result<()> {
         if self.over.is_empty() { self.look(call, block, place) } else { Ok(()) }
     }
 
-    fn look(&mut self, call: &str, block: bool, place: Place) -> Result<()> {
+    fn look(&mut self, call: Name, block: bool, place: Place) -> Result<()> {
         let Some((_, first)) = self.pending.first() else { return Ok(()) };
-        let (comm, _timed) = (Comm { inner: first.maker().0 }, self.clock());
+        let comm = Comm { inner: first.maker().0 };
         let words = |fault| comm.fault(call, place, fault, R::element());
-        comm.engine().some(&mut Slots(&mut self.pending), block, &mut self.ended).map_err(words)?;
+        let within = comm.inner.within(call, place, Need::NOTHING);
+        comm.engine().some(&mut Slots(&mut self.pending), false, &mut self.ended).map_err(words)?;
+        if block && self.ended.is_empty() {
+            if comm.inner.watch.is_on() {
+                let traces = self.pending.iter().filter_map(|(_, request)| request.trace());
+                let list: Vec<Listed> = traces.map(|traced| traced.0.listed()).collect();
+                comm.inner.watch.needs(What::Any, &list);
+            }
+            comm.engine().some(&mut Slots(&mut self.pending), true, &mut self.ended).map_err(words)?;
+        }
+        drop(within);
         // From behind, so that what takes a removed one's place has been looked at.
         self.ended.sort_unstable_by_key(|(index, _)| *index);
         let start = self.over.len();
@@ -203,10 +220,6 @@ impl<R: Pending> Requests<R> {
         }
         self.over.make_contiguous()[start..].sort_unstable_by_key(|(number, _)| *number);
         Ok(())
-    }
-
-    fn clock(&self) -> Option<impl Drop + use<R>> {
-        self.pending.first().and_then(|(_, first)| first.maker().0.clock.clone().communicating_owned())
     }
 }
 

@@ -52,7 +52,7 @@ impl<T: Element> Message<T> {
     pub fn recv(self, data: &mut [T]) -> Result<Status> {
         let (comm, place) = (self.comm(), Location::caller());
         comm.scope(|s| {
-            s.irecv_message_at("recv", self, data, place)?.wait_at(place).map(|(_, status)| status)
+            s.irecv_message_at("recv", self, data, place)?.wait_in(&"recv", place).map(|(_, status)| status)
         })
     }
 
@@ -104,7 +104,7 @@ impl<T: Element> VecRecv<T> {
     #[track_caller]
     pub fn wait(self) -> Result<(Vec<T>, Status)> {
         let comm = Comm { inner: self.comm };
-        comm.recv_vec_at("wait", self.from, self.tag, Location::caller())
+        comm.recv_vec_at(&"wait", self.from, self.tag, Location::caller())
     }
 
     /// Looks whether the message is there.
@@ -145,11 +145,10 @@ impl Comm {
     pub fn mprobe<T: Element>(&self, source: impl Into<Source>, tag: impl Into<Tag>) -> Result<Message<T>> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("mprobe", source.into(), tag.into(), place)?;
-        let _timed = self.inner.clock.communicating();
-        let matched = self
-            .engine()
-            .mprobe(from, tagged, T::KIND)
-            .map_err(|fault| self.fault("mprobe", place, fault, named::<T>()))?;
+        let _in = self.inner.within(&"mprobe", place, self.inner.probing(T::KIND, from, tagged));
+        let matched = self.engine().mprobe(from, tagged, T::KIND);
+        self.inner.matched(&matched, place);
+        let matched = matched.map_err(|fault| self.fault("mprobe", place, fault, named::<T>()))?;
         Message::of(self, "mprobe", place, matched)
     }
 
@@ -172,10 +171,9 @@ impl Comm {
         tag: engine::Tagged,
         place: Place,
     ) -> Result<Option<Message<T>>> {
-        let found = self
-            .engine()
-            .improbe(from, tag, T::KIND)
-            .map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
+        let found = self.engine().improbe(from, tag, T::KIND);
+        self.inner.perhaps_matched(&found, place);
+        let found = found.map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
         found.map(|matched| Message::of(self, call, place, matched)).transpose()
     }
 

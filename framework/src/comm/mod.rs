@@ -31,6 +31,7 @@ mod sparse;
 mod topology;
 mod value;
 mod view;
+mod watched;
 pub mod window;
 
 pub use cartesian::Cart;
@@ -55,7 +56,8 @@ pub use window::{SharedWindow, Window};
 use crate::engine::{Engine, Fault, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::timing::Clock;
-use std::cell::Cell;
+use crate::watch::{Members, Watch};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// A group of ranks that can send to each other; MPI's communicator.
@@ -82,6 +84,16 @@ pub(crate) struct Inner {
     pub(crate) size: usize,
     /// One a rank, shared by all its communicators.
     pub(crate) clock: Rc<Clock>,
+    /// One a rank, too.
+    pub(crate) watch: Rc<Watch>,
+    /// Where the watch has this communicator.
+    pub(crate) context: u32,
+    /// The same on all of its ranks, and another one for every communicator.
+    id: u64,
+    /// How many communicators all ranks have made of this one together.
+    children: Cell<u64>,
+    /// How often a group of its ranks has made one, by what they have in common.
+    groups: RefCell<Vec<(u64, u64)>>,
     /// For the scopes to come.
     tables: scope::Spares,
     notes: notes::Notes,
@@ -91,12 +103,26 @@ pub(crate) struct Inner {
 }
 
 impl Comm {
-    pub(crate) fn new(engine: Engine, clock: Rc<Clock>) -> Comm {
-        let private = engine.private();
-        Comm::of(engine, private, clock)
+    /// The communicator of all ranks.
+    pub(crate) fn world(engine: Engine, clock: Rc<Clock>, watch: Rc<Watch>) -> Comm {
+        let members = Members::Same(engine.size() as u32);
+        let context = watch.board().add_context(WORLD, members, None);
+        Comm::new(engine, clock, watch, context, WORLD)
     }
 
-    fn of(engine: Engine, private: Engine, clock: Rc<Clock>) -> Comm {
+    pub(crate) fn new(engine: Engine, clock: Rc<Clock>, watch: Rc<Watch>, context: u32, id: u64) -> Comm {
+        let private = engine.private();
+        Comm::of(engine, private, clock, watch, context, id)
+    }
+
+    fn of(
+        engine: Engine,
+        private: Engine,
+        clock: Rc<Clock>,
+        watch: Rc<Watch>,
+        context: u32,
+        id: u64,
+    ) -> Comm {
         Comm {
             inner: Rc::new(Inner {
                 rank: engine.rank(),
@@ -104,6 +130,11 @@ impl Comm {
                 engine,
                 private: Rc::new(private),
                 clock,
+                watch,
+                context,
+                id,
+                children: Cell::new(0),
+                groups: RefCell::default(),
                 tables: Default::default(),
                 notes: Default::default(),
                 scratch: Cell::default(),
@@ -216,6 +247,25 @@ impl Comm {
             }
         };
         error.on_rank(self.rank()).at(place)
+    }
+}
+
+/// The number of the communicator of all ranks.
+const WORLD: u64 = 1;
+
+impl Inner {
+    /// The world ranks of its members, for the watch.
+    fn members(&self) -> Members {
+        match self.watch.board().context_members(self.context) {
+            Some(members) => members,
+            None => Members::Same(self.size as u32),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.watch.board().end_context(self.context);
     }
 }
 

@@ -6,6 +6,7 @@ use super::scope::Scope;
 use super::{Comm, Element, Request};
 use crate::engine::{Mode, Place};
 use crate::error::Result;
+use crate::watch::Name;
 use std::panic::Location;
 
 impl Comm {
@@ -15,7 +16,7 @@ impl Comm {
     /// As [`Comm::send`].
     #[track_caller]
     pub fn ssend<T: Element>(&self, data: &[T], dest: usize, tag: i32) -> Result<()> {
-        self.send_as("ssend", Mode::Synchronous, data, dest, tag, Location::caller())
+        self.send_as(&"ssend", Mode::Synchronous, data, dest, tag, Location::caller())
     }
 
     /// Sends a copy of `data` and returns at once, in the checked mode too: MPI's buffered mode. There is no buffer to
@@ -34,7 +35,7 @@ impl Comm {
     /// As [`Comm::send`].
     #[track_caller]
     pub fn bsend<T: Element>(&self, data: &[T], dest: usize, tag: i32) -> Result<()> {
-        self.send_as("bsend", Mode::Buffered, data, dest, tag, Location::caller())
+        self.send_as(&"bsend", Mode::Buffered, data, dest, tag, Location::caller())
     }
 
     /// As [`Comm::send`], where the receive is known to have been posted: MPI's ready mode, which may save the
@@ -64,12 +65,12 @@ impl Comm {
     /// a standard send, as MPI allows.
     #[track_caller]
     pub fn rsend<T: Element>(&self, data: &[T], dest: usize, tag: i32) -> Result<()> {
-        self.send_as("rsend", Mode::Ready, data, dest, tag, Location::caller())
+        self.send_as(&"rsend", Mode::Ready, data, dest, tag, Location::caller())
     }
 
     fn send_as<T: Element>(
         &self,
-        call: &str,
+        call: Name,
         mode: Mode,
         data: &[T],
         dest: usize,
@@ -77,7 +78,8 @@ impl Comm {
         place: Place,
     ) -> Result<()> {
         self.check_dest(call, dest, tag, place)?;
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.sending(mode, size_of_val(data), T::KIND, dest, tag, place);
+        let _in = self.inner.within(call, place, trace.need());
         self.engine()
             .send(mode, bytemuck::cast_slice(data), T::KIND, dest, tag)
             .map_err(|fault| self.fault(call, place, fault, named::<T>()))

@@ -12,7 +12,11 @@ use super::topology::Topology;
 use crate::engine::exchange::{Exchange, Port, Shape, incoming, outgoing};
 use crate::engine::{Engine, From, Tagged};
 use crate::error::Result;
+use crate::watch::Name;
 use std::iter::repeat_n;
+
+/// What the watch calls all calls between neighbours.
+pub(super) const NAME: Name = &"neighbor exchange";
 
 impl Topology {
     /// Sends `send` to every destination and gives back what came from each source, `None` where there is none. The
@@ -117,14 +121,14 @@ impl Topology {
         self.check_blocks(site, "recv", recv.len(), self.inlets.len())?;
         let into = incoming(&self.inlets, recv.iter_mut().map(|block| &mut **block));
         let from = outgoing(&self.outlets, send.iter().copied());
-        self.spare(|exchange, _| {
+        self.spare(site, |exchange, _| {
             let outcome = exchange.run(into, from, |_| Ok(()));
             outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
         })
     }
 
     fn flat<T: Element>(&self, site: Site, form: Form<'_>, send: &[T], recv: &mut [T]) -> Result<()> {
-        self.spare(|exchange, shape| {
+        self.spare(site, |exchange, shape| {
             self.shape(site, form, shape, send.len(), recv.len())?;
             let outcome = exchange.run_shape(self.ports(), shape, send, recv);
             outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
@@ -149,7 +153,7 @@ impl Topology {
             }
             first
         };
-        self.spare(|exchange, _| {
+        self.spare(site, |exchange, _| {
             let outcome = exchange.run([], outgoing(&self.outlets, send), receive);
             outcome.map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))
         })?;
@@ -157,8 +161,9 @@ impl Topology {
     }
 
     /// Lends `f` what blocking calls would otherwise allocate each time.
-    fn spare<R>(&self, f: impl FnOnce(&mut Exchange, &mut Shape) -> R) -> R {
-        let _timed = self.comm.inner.clock.communicating();
+    fn spare<R>(&self, site: Site, f: impl FnOnce(&mut Exchange, &mut Shape) -> R) -> R {
+        let trace = self.comm.inner.entering_neighbors(NAME, site.place);
+        let _in = self.comm.inner.within(NAME, site.place, trace.need());
         let spare = self.spare.take();
         let (mut exchange, mut shape) =
             spare.unwrap_or_else(|| (Exchange::new(self.engine.clone()), Shape::default()));

@@ -4,11 +4,13 @@
 
 use super::Element;
 use super::collective::{Blocks, OwnedCollective, Site};
+use super::neighbor::NAME;
 use super::neighbor_shape::Form;
 use super::p2p::named;
 use super::request::{Buffer, Owned, Request};
 use super::scope::Scope;
 use super::topology::Topology;
+use super::watched::Trace;
 use crate::engine;
 use crate::engine::exchange::{Exchange, Shape};
 use crate::error::Result;
@@ -171,7 +173,7 @@ impl Topology {
         form: Form<'_>,
         send: &[T],
         recv: (NonNull<T>, usize),
-    ) -> Result<engine::Request> {
+    ) -> Result<(engine::Request, Trace)> {
         let _timed = self.comm.inner.clock.communicating();
         let mut shape = Shape::default();
         self.shape(site, form, &mut shape, send.len(), recv.1)?;
@@ -179,6 +181,7 @@ impl Topology {
         // SAFETY: the caller's promise is passed on.
         unsafe { exchange.start_shape(self.ports(), &shape, send, recv) }
             .map_err(|fault| self.comm.fault(site.call, site.place, fault, named::<T>()))?;
-        Ok(engine::Request::Exchange(exchange))
+        let trace = self.comm.inner.entering_neighbors(NAME, site.place);
+        Ok((engine::Request::Exchange(exchange), trace))
     }
 }

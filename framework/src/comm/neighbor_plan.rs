@@ -3,10 +3,12 @@
 //! The blocking calls are in `neighbor`.
 
 use super::collective::{Blocks, Site};
+use super::neighbor::NAME;
 use super::neighbor_shape::Form;
 use super::p2p::named;
 use super::plan::{Plan, sealed};
 use super::topology::Topology;
+use super::watched::Trace;
 use super::{Comm, Element};
 use crate::engine::exchange::{Held, Shape};
 use crate::engine::{Fault, Place};
@@ -37,6 +39,8 @@ pub struct NeighborPlan<T: Element> {
     comm: Comm,
     call: &'static str,
     held: Held<T>,
+    /// What was started last.
+    trace: Trace,
 }
 
 impl Topology {
@@ -88,7 +92,8 @@ impl Topology {
         let mut shape = Shape::default();
         self.shape(site, form, &mut shape, send.len(), recv.len())?;
         let held = Held::new(self.engine.clone(), self.ports(), shape, (send, recv));
-        Ok(NeighborPlan { comm: Comm { inner: self.comm.inner.clone() }, call: site.call, held })
+        let trace = Trace::of_nothing(site.place);
+        Ok(NeighborPlan { comm: Comm { inner: self.comm.inner.clone() }, call: site.call, held, trace })
     }
 }
 
@@ -107,6 +112,7 @@ impl<T: Element> NeighborPlan<T> {
             return Err(self.busy(site));
         }
         let _timed = self.comm.inner.clock.communicating();
+        self.trace = self.comm.inner.entering_neighbors(NAME, site.place);
         self.held.start().map_err(|fault| self.fault(site, fault))
     }
 
@@ -123,7 +129,8 @@ impl<T: Element> NeighborPlan<T> {
 
     fn wait_in(&mut self, site: Site) -> Result<()> {
         self.check_started(site)?;
-        let _timed = self.comm.inner.clock.communicating();
+        let trace = self.trace;
+        let _in = self.comm.inner.waiting(&"wait", site.place, &trace);
         self.held.wait().map_err(|fault| self.fault(site, fault)).map(drop)
     }
 

@@ -5,6 +5,7 @@
 use super::{Comm, Element};
 use crate::engine::{self, Engine, Envelope, Fault, Mode, Place};
 use crate::error::Result;
+use crate::watch::Name;
 use std::panic::Location;
 
 /// The largest tag: tags are `0..=TAG_MAX` on both engines.
@@ -89,7 +90,8 @@ impl Comm {
     pub fn send<T: Element>(&self, data: &[T], dest: usize, tag: i32) -> Result<()> {
         let place = Location::caller();
         self.check_dest("send", dest, tag, place)?;
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.sending(Mode::Standard, size_of_val(data), T::KIND, dest, tag, place);
+        let _in = self.inner.within(&"send", place, trace.need());
         self.inner
             .engine
             .send(Mode::Standard, bytemuck::cast_slice(data), T::KIND, dest, tag)
@@ -102,7 +104,8 @@ impl Comm {
     pub fn send_vec<T: Element>(&self, data: Vec<T>, dest: usize, tag: i32) -> Result<()> {
         let place = Location::caller();
         self.check_dest("send_vec", dest, tag, place)?;
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.giving(size_of_val(&data[..]), T::KIND, dest, tag, place);
+        let _in = self.inner.within(&"send_vec", place, trace.need());
         self.inner
             .engine
             .send_parcel(data, dest, tag)
@@ -137,12 +140,11 @@ impl Comm {
     ) -> Result<Status> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv", source.into(), tag.into(), place)?;
-        let _timed = self.inner.clock.communicating();
-        let bytes = bytemuck::cast_slice_mut(data);
-        let envelope = self
-            .inner
-            .engine
-            .recv(bytes, T::KIND, from, tagged)
+        let trace = self.inner.receiving(T::KIND, from, tagged, place);
+        let _in = self.inner.within(&"recv", place, trace.need());
+        let outcome = self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged);
+        self.inner.arrived(&trace, &outcome);
+        let envelope = outcome
             .and_then(|envelope| whole::<T>(envelope))
             .map_err(|fault| self.fault("recv", place, fault, named::<T>()))?;
         Ok(Status::of::<T>(envelope))
@@ -157,22 +159,21 @@ impl Comm {
     ) -> Result<(Vec<T>, Status)> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv_vec", source.into(), tag.into(), place)?;
-        self.recv_vec_at("recv_vec", from, tagged, place)
+        self.recv_vec_at(&"recv_vec", from, tagged, place)
     }
 
     pub(crate) fn recv_vec_at<T: Element>(
         &self,
-        call: &str,
+        call: Name,
         from: engine::From,
         tagged: engine::Tagged,
         place: Place,
     ) -> Result<(Vec<T>, Status)> {
-        let _timed = self.inner.clock.communicating();
-        let (data, envelope) = self
-            .inner
-            .engine
-            .recv_parcel(from, tagged)
-            .map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
+        let trace = self.inner.receiving(T::KIND, from, tagged, place);
+        let _in = self.inner.within(call, place, trace.need());
+        let outcome = self.inner.engine.recv_parcel(from, tagged);
+        self.inner.came(&trace, &outcome);
+        let (data, envelope) = outcome.map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
         Ok((data, Status::of::<T>(envelope)))
     }
 
@@ -195,8 +196,8 @@ impl Comm {
         self.scope(|s| {
             let incoming = s.irecv_at(recv, source, recv_tag, place)?;
             let outgoing = s.isend_as("sendrecv", Mode::Standard, send, dest, send_tag, place)?;
-            let (_, status) = incoming.wait_at(place)?;
-            outgoing.wait_at(place)?;
+            let (_, status) = incoming.wait_in(&"sendrecv", place)?;
+            outgoing.wait_in(&"sendrecv", place)?;
             Ok(status)
         })
     }
@@ -241,8 +242,8 @@ impl Comm {
         let (from, tagged) = self.check_source("sendrecv_vec", source.into(), recv_tag.into(), place)?;
         self.scope(|s| {
             let outgoing = s.isend_as("sendrecv_vec", Mode::Standard, send, dest, send_tag, place)?;
-            let received = self.recv_vec_at("sendrecv_vec", from, tagged, place)?;
-            outgoing.wait_at(place)?;
+            let received = self.recv_vec_at(&"sendrecv_vec", from, tagged, place)?;
+            outgoing.wait_in(&"sendrecv_vec", place)?;
             Ok(received)
         })
     }
@@ -253,7 +254,7 @@ impl Comm {
     pub fn probe<T: Element>(&self, source: impl Into<Source>, tag: impl Into<Tag>) -> Result<Status> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("probe", source.into(), tag.into(), place)?;
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.within(&"probe", place, self.inner.probing(T::KIND, from, tagged));
         let envelope = self
             .inner
             .engine

@@ -4,7 +4,8 @@
 //! allocated by starting and completing one.
 
 use super::p2p::{Source, Status, Tag, named, whole};
-use super::{Comm, Element, Inner};
+use super::watched::Trace;
+use super::{Comm, Element, Inner, Kind};
 use crate::engine::{self, Engine, Envelope, Fault, Mode, Outcome, Place};
 use crate::error::Result;
 use std::mem::ManuallyDrop;
@@ -19,6 +20,9 @@ pub(crate) struct Core<B> {
     request: Option<engine::Request>,
     buffers: ManuallyDrop<B>,
     running: bool,
+    /// What was started last.
+    trace: Trace,
+    moves: Moves,
     element: (&'static str, usize),
 }
 
@@ -33,6 +37,7 @@ impl<B> Core<B> {
         call: &str,
         place: Place,
         element: (&'static str, usize),
+        moves: Moves,
         mut buffers: B,
         make: impl FnOnce(&Engine, &mut B) -> Outcome<engine::Request>,
     ) -> Result<Core<B>> {
@@ -43,6 +48,8 @@ impl<B> Core<B> {
             request: Some(request),
             buffers: ManuallyDrop::new(buffers),
             running: false,
+            trace: Trace::of_nothing(place),
+            moves,
             element,
         })
     }
@@ -103,6 +110,10 @@ impl<B> Core<B> {
                 help,
             ));
         };
+        self.trace = match self.moves {
+            Moves::Out { mode, bytes, kind, dest, tag } => comm.sending(mode, bytes, kind, dest, tag, place),
+            Moves::In { kind, from, tag } => comm.receiving(kind, from, tag, place),
+        };
         // SAFETY: the plan is idle and its buffers are its own; until the request is complete or cancelled nobody else
         // gets at them, and if it never is they leak.
         let started = unsafe { comm.engine.restart(request) };
@@ -114,9 +125,12 @@ impl<B> Core<B> {
     /// Blocks until what was started is complete.
     pub fn wait(&mut self, place: Place) -> Result<Envelope> {
         let comm = self.comm.clone();
-        let _timed = comm.clock.communicating();
+        let trace = self.trace;
         let request = self.under_way("wait", place)?;
-        let outcome = comm.engine.wait(request);
+        let outcome = {
+            let _in = comm.waiting(&"wait", place, &trace);
+            comm.engine.wait(request)
+        };
         self.settle("wait", place, outcome)
     }
 
@@ -137,6 +151,7 @@ impl<B> Core<B> {
         match comm.engine.cancel_recv(request).transpose() {
             None => {
                 self.running = false;
+                comm.taken_back(&self.trace);
                 Ok(None)
             }
             Some(outcome) => self.settle("cancel", place, outcome).map(Some),
@@ -146,6 +161,7 @@ impl<B> Core<B> {
     fn settle(&mut self, call: &str, place: Place, outcome: Outcome<Envelope>) -> Result<Envelope> {
         // A job that goes down has not given the buffers back.
         self.running = matches!(outcome, Err(Fault::Aborted));
+        self.comm.arrived(&self.trace, &outcome);
         outcome.map_err(|fault| self.fault(call, place, fault))
     }
 
@@ -177,14 +193,24 @@ impl<B> Core<B> {
 impl<B> Drop for Core<B> {
     fn drop(&mut self) {
         if let Some(mut request) = self.request.take() {
-            if self.running && !self.comm.engine.cancel(&mut request) {
-                return;
+            if self.running {
+                if !self.comm.engine.cancel(&mut request) {
+                    return;
+                }
+                self.comm.taken_back(&self.trace);
             }
             self.comm.engine.release(request);
         }
         // SAFETY: the engine no longer touches the buffers, and this is their only drop.
         unsafe { ManuallyDrop::drop(&mut self.buffers) };
     }
+}
+
+/// What a plan does when it is started.
+#[derive(Clone, Copy)]
+pub(crate) enum Moves {
+    Out { mode: Mode, bytes: usize, kind: Kind, dest: usize, tag: i32 },
+    In { kind: Kind, from: engine::From, tag: engine::Tagged },
 }
 
 /// An operation that is set up once and started again and again. Sends, receives and collectives have plans, each with
@@ -289,7 +315,10 @@ impl Comm {
     ) -> Result<SendPlan<T>> {
         self.check_dest(call, dest, tag, place)?;
         // SAFETY: the request reads what the vector holds, which stays where it is when the vector is moved.
-        let core = unsafe { Core::new(self, call, place, named::<T>(), data, sending(mode, dest, tag)) }?;
+        let core = unsafe {
+            let moves = Moves::Out { mode, bytes: size_of_val(&data[..]), kind: T::KIND, dest, tag };
+            Core::new(self, call, place, named::<T>(), moves, data, sending(mode, dest, tag))
+        }?;
         Ok(SendPlan { core, mode, dest, tag })
     }
 
@@ -308,7 +337,10 @@ impl Comm {
         let (from, tag) = self.check_source("plan_recv", source.into(), tag.into(), place)?;
         let (call, element) = ("plan_recv", named::<T>());
         // SAFETY: the request writes what the vector holds, which stays where it is when the vector is moved.
-        let core = unsafe { Core::new(self, call, place, element, buffer, receiving(from, tag)) }?;
+        let core = unsafe {
+            let moves = Moves::In { kind: T::KIND, from, tag };
+            Core::new(self, call, place, element, moves, buffer, receiving(from, tag))
+        }?;
         Ok(RecvPlan { core, from, tag })
     }
 }

@@ -7,9 +7,11 @@ use super::many;
 use super::matched::Message;
 use super::p2p::{Source, Status, Tag, named, whole};
 use super::scope::Table;
+use super::watched::Trace;
 use super::{Comm, Element, Inner};
 use crate::engine::{self, Envelope, Fault, Mode, Outcome, Place};
 use crate::error::Result;
+use crate::watch::Name;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -157,19 +159,19 @@ impl<'s, B: Buffer> Request<'s, B> {
     /// Those of [`Comm::send`] and [`Comm::recv`].
     #[track_caller]
     pub fn wait(self) -> Result<B::Done> {
-        self.wait_at(Location::caller())
+        self.wait_in(&"wait", Location::caller())
     }
 
-    pub(crate) fn wait_at(self, place: Place) -> Result<B::Done> {
+    /// As the part of another call.
+    pub(crate) fn wait_in(self, call: Name, place: Place) -> Result<B::Done> {
         let comm = self.table.comm;
-        let _timed = comm.inner.clock.communicating();
         self.table
-            .wait(self.index)
+            .wait(self.index, call, place)
             .and_then(|envelope| {
                 // SAFETY: the engine said that the operation is complete.
                 unsafe { B::pick_up(self.raw, sealed::Arrived(envelope)) }.map_err(|f| f.0)
             })
-            .map_err(|fault| comm.fault("wait", place, fault, B::element()))
+            .map_err(|fault| comm.fault(call, place, fault, B::element()))
     }
 
     /// Looks whether the operation is complete, and helps it along.
@@ -224,6 +226,9 @@ impl<B: Buffer> many::sealed::Pending for Request<'_, B> {
     fn look(&mut self, look: many::sealed::Look<'_>) {
         self.table.look(self.index, look.0);
     }
+    fn trace(&self) -> Option<many::sealed::Traced> {
+        self.table.trace(self.index).map(many::sealed::Traced)
+    }
     fn conclude(self, how: many::sealed::How) -> Result<B::Done, many::sealed::Failed> {
         let envelope = self.table.conclude(self.index, how.0).map_err(many::sealed::Failed)?;
         // SAFETY: the engine said that the operation is complete.
@@ -249,14 +254,18 @@ pub(crate) struct Owned<B> {
     pub comm: Rc<Inner>,
     /// `None` once complete.
     request: Option<engine::Request>,
+    pub trace: Trace,
+    /// Where the watch keeps that it must be ended.
+    open: usize,
     /// `None` once given back.
     data: Option<ManuallyDrop<B>>,
 }
 
 impl<B> Owned<B> {
     /// `request` works on `data`, whose contents stay where they are when `data` itself is moved.
-    pub fn new(comm: Rc<Inner>, request: engine::Request, data: B) -> Self {
-        Owned { comm, request: Some(request), data: Some(ManuallyDrop::new(data)) }
+    pub fn new(comm: Rc<Inner>, (request, trace): (engine::Request, Trace), data: B) -> Self {
+        let open = comm.watch.opened(&"a request", trace.place());
+        Owned { comm, request: Some(request), trace, open, data: Some(ManuallyDrop::new(data)) }
     }
 
     pub fn comm(&self) -> Comm {
@@ -267,6 +276,7 @@ impl<B> Owned<B> {
         if matches!(outcome, Err(Fault::Aborted)) {
             return Err(Fault::Aborted);
         }
+        self.comm.arrived(&self.trace, &outcome);
         self.request = None;
         let envelope = outcome?;
         let data = self.data.take().expect("given back once");
@@ -279,6 +289,10 @@ impl<B> Owned<B> {
         let cancelled = self.comm.engine.cancel_recv(request);
         let none = Envelope { source: 0, tag: 0, kind: 0, bytes: 0 };
         let complete = matches!(cancelled, Ok(Some(_)));
+        if matches!(cancelled, Ok(None)) {
+            self.comm.taken_back(&self.trace);
+            self.trace = Trace::of_nothing(self.trace.place());
+        }
         let (data, envelope) = self.finish(cancelled.map(|envelope| envelope.unwrap_or(none)))?;
         Ok((data, complete.then_some(envelope)))
     }
@@ -287,9 +301,12 @@ impl<B> Owned<B> {
         look(&self.comm.engine, self.request.as_mut().expect("used until it is complete"));
     }
 
-    pub fn wait(&mut self) -> Outcome<(B, Envelope)> {
+    pub fn wait(&mut self, call: Name, place: Place) -> Outcome<(B, Envelope)> {
         let request = self.request.as_mut().expect("waited once");
-        let outcome = self.comm.engine.wait(request);
+        let outcome = {
+            let _in = self.comm.waiting(call, place, &self.trace);
+            self.comm.engine.wait(request)
+        };
         self.finish(outcome)
     }
 
@@ -306,8 +323,15 @@ impl<B> Drop for Owned<B> {
     fn drop(&mut self) {
         let idle = match &mut self.request {
             None => true,
-            Some(request) => self.comm.engine.cancel(request),
+            Some(request) => {
+                let back = self.comm.engine.cancel(request);
+                if back {
+                    self.comm.taken_back(&self.trace);
+                }
+                back
+            }
         };
+        self.comm.watch.ended(self.open);
         if idle {
             // The engine no longer touches them.
             self.data.take().map(ManuallyDrop::into_inner);
@@ -331,8 +355,7 @@ impl<T: Element> OwnedSend<T> {
     }
 
     pub(crate) fn wait_at(mut self, place: Place) -> Result<Vec<T>> {
-        let _timed = self.0.comm.clock.clone().communicating_owned();
-        match self.0.wait() {
+        match self.0.wait(&"wait", place) {
             Ok((data, _)) => Ok(data),
             Err(fault) => Err(self.0.comm().fault("wait", place, fault, named::<T>())),
         }
@@ -357,8 +380,7 @@ impl<T: Element> OwnedRecv<T> {
     }
 
     pub(crate) fn wait_at(mut self, place: Place) -> Result<(Vec<T>, Status)> {
-        let _timed = self.0.comm.clock.clone().communicating_owned();
-        match self.0.wait().and_then(received) {
+        match self.0.wait(&"wait", place).and_then(received) {
             Ok(done) => Ok(done),
             Err(fault) => Err(self.0.comm().fault("wait", place, fault, named::<T>())),
         }
@@ -399,6 +421,9 @@ impl<T: Element> many::sealed::Pending for OwnedSend<T> {
     fn look(&mut self, look: many::sealed::Look<'_>) {
         self.0.look(look.0);
     }
+    fn trace(&self) -> Option<many::sealed::Traced> {
+        Some(many::sealed::Traced(self.0.trace))
+    }
     fn conclude(mut self, how: many::sealed::How) -> Result<Vec<T>, many::sealed::Failed> {
         self.0.finish(how.0).map(|(data, _)| data).map_err(many::sealed::Failed)
     }
@@ -414,6 +439,9 @@ impl<T: Element> many::sealed::Pending for OwnedRecv<T> {
     }
     fn look(&mut self, look: many::sealed::Look<'_>) {
         self.0.look(look.0);
+    }
+    fn trace(&self) -> Option<many::sealed::Traced> {
+        Some(many::sealed::Traced(self.0.trace))
     }
     fn conclude(mut self, how: many::sealed::How) -> Result<(Vec<T>, Status), many::sealed::Failed> {
         self.0.finish(how.0).and_then(received).map_err(many::sealed::Failed)
@@ -448,12 +476,13 @@ impl Comm {
         place: Place,
     ) -> Result<OwnedSend<T>> {
         self.check_dest(call, dest, tag, place)?;
+        let trace = self.inner.sending(mode, size_of_val(&data[..]), T::KIND, dest, tag, place);
         // SAFETY: the vector is kept, untouched, in `Owned` until the operation is complete, cancelled or leaked.
         let started = unsafe {
             self.engine().isend(mode, data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag)
         };
         match started {
-            Ok(request) => Ok(OwnedSend(Owned::new(self.inner.clone(), request, data))),
+            Ok(request) => Ok(OwnedSend(Owned::new(self.inner.clone(), (request, trace), data))),
             Err(fault) => Err(self.fault(call, place, fault, named::<T>())),
         }
     }
@@ -483,12 +512,13 @@ impl Comm {
         let (from, tagged) = self.check_source("irecv_owned", source.into(), tag.into(), place)?;
         buffer.clear();
         let bytes = room(&buffer);
+        let trace = self.inner.receiving(T::KIND, from, tagged, place);
         // SAFETY: the vector's capacity is kept, untouched, in `Owned` until the operation is complete, cancelled
         // or leaked.
         let started =
             unsafe { self.engine().irecv(buffer.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
         match started {
-            Ok(request) => Ok(OwnedRecv(Owned::new(self.inner.clone(), request, buffer))),
+            Ok(request) => Ok(OwnedRecv(Owned::new(self.inner.clone(), (request, trace), buffer))),
             Err(fault) => Err(self.fault("irecv_owned", place, fault, named::<T>())),
         }
     }
@@ -516,7 +546,7 @@ impl<T: Element> Message<T> {
         // or leaked.
         let started = unsafe { comm.engine().imrecv(self.hand_on(), at, bytes, T::KIND) };
         match started {
-            Ok(request) => Ok(OwnedRecv(Owned::new(comm.inner, request, buffer))),
+            Ok(request) => Ok(OwnedRecv(Owned::new(comm.inner, (request, Trace::of_nothing(place)), buffer))),
             Err(fault) => Err(comm.fault("irecv_owned", place, fault, named::<T>())),
         }
     }

@@ -7,9 +7,11 @@ use super::matched::Message;
 use super::p2p::{Source, Tag, named};
 use super::request::{Buffer, Request};
 use super::view::Deferred;
+use super::watched::Trace;
 use super::{Comm, Element};
 use crate::engine::{self, Engine, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::watch::Name;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -17,28 +19,38 @@ use std::panic::Location;
 /// The operations of one [`Comm::scope`].
 pub(crate) struct Table<'c> {
     pub comm: &'c Comm,
-    entries: RefCell<Vec<Option<engine::Request>>>,
+    entries: RefCell<Vec<Option<Entry>>>,
     /// How many entries are still under way.
     open: Cell<usize>,
 }
 
+/// An operation, and what the watch knows of it.
+pub(crate) struct Entry {
+    request: engine::Request,
+    trace: Trace,
+}
+
 impl<'c> Table<'c> {
-    fn add(&self, request: engine::Request) -> usize {
+    fn add(&self, request: engine::Request, trace: Trace) -> usize {
         let mut entries = self.entries.borrow_mut();
-        entries.push(Some(request));
+        entries.push(Some(Entry { request, trace }));
         self.open.set(self.open.get() + 1);
         entries.len() - 1
     }
 
-    fn close(&self, entry: &mut Option<engine::Request>) {
+    fn close(&self, entry: &mut Option<Entry>) {
         *entry = None;
         self.open.set(self.open.get() - 1);
     }
 
-    pub fn wait(&self, index: usize) -> Outcome<Envelope> {
+    pub fn wait(&self, index: usize, call: Name, place: Place) -> Outcome<Envelope> {
         let entry = &mut self.entries.borrow_mut()[index];
-        let request = entry.as_mut().expect("a handle is used once");
-        let outcome = self.comm.engine().wait(request);
+        let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
+        let outcome = {
+            let _in = self.comm.inner.waiting(call, place, trace);
+            self.comm.engine().wait(request)
+        };
+        self.comm.inner.arrived(trace, &outcome);
         if !matches!(outcome, Err(engine::Fault::Aborted)) {
             self.close(entry);
         }
@@ -47,8 +59,11 @@ impl<'c> Table<'c> {
 
     pub fn test(&self, index: usize) -> Outcome<Option<Envelope>> {
         let entry = &mut self.entries.borrow_mut()[index];
-        let request = entry.as_mut().expect("a handle is used once");
+        let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
         let outcome = self.comm.engine().test(request);
+        if let Some(outcome) = outcome.clone().transpose() {
+            self.comm.inner.arrived(trace, &outcome);
+        }
         if !matches!(outcome, Ok(None) | Err(engine::Fault::Aborted)) {
             self.close(entry);
         }
@@ -57,21 +72,34 @@ impl<'c> Table<'c> {
 
     pub fn look(&self, index: usize, look: &mut dyn FnMut(&Engine, &mut engine::Request)) {
         let entry = &mut self.entries.borrow_mut()[index];
-        look(self.comm.engine(), entry.as_mut().expect("a handle is used once"));
+        look(self.comm.engine(), &mut entry.as_mut().expect("a handle is used once").request);
     }
 
     /// Notes what the engine said of an operation.
     pub fn conclude(&self, index: usize, outcome: Outcome<Envelope>) -> Outcome<Envelope> {
+        let entry = &mut self.entries.borrow_mut()[index];
+        if let Some(Entry { trace, .. }) = entry {
+            self.comm.inner.arrived(trace, &outcome);
+        }
         if !matches!(outcome, Err(engine::Fault::Aborted)) {
-            self.close(&mut self.entries.borrow_mut()[index]);
+            self.close(entry);
         }
         outcome
     }
 
+    /// What waiting for an operation waits for.
+    pub fn trace(&self, index: usize) -> Option<Trace> {
+        self.entries.borrow()[index].as_ref().map(|entry| entry.trace)
+    }
+
     pub fn cancel_recv(&self, index: usize) -> Outcome<Option<Envelope>> {
         let entry = &mut self.entries.borrow_mut()[index];
-        let request = entry.as_mut().expect("a handle is used once");
+        let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
         let outcome = self.comm.engine().cancel_recv(request);
+        match outcome.clone().transpose() {
+            Some(outcome) => self.comm.inner.arrived(trace, &outcome),
+            None => self.comm.inner.taken_back(trace),
+        }
         if !matches!(outcome, Err(engine::Fault::Aborted)) {
             self.close(entry);
         }
@@ -87,7 +115,7 @@ impl<'c> Table<'c> {
         let entries = self.entries.borrow().len();
         for index in 0..entries {
             let open = self.entries.borrow()[index].is_some();
-            if open && let Err(fault) = self.wait(index) {
+            if open && let Err(fault) = self.wait(index, &"scope", place) {
                 let error = self.comm.fault("scope", place, fault, ("elements", 1));
                 first = first.and(Err(error));
             }
@@ -99,10 +127,11 @@ impl<'c> Table<'c> {
     /// buffer is about to go.
     fn cancel(&self, why: &Error) {
         for entry in self.entries.borrow_mut().iter_mut() {
-            if let Some(request) = entry {
+            if let Some(Entry { request, trace }) = entry {
                 if !self.comm.engine().cancel(request) {
                     self.comm.engine().bring_down(why.clone());
                 }
+                self.comm.inner.taken_back(trace);
                 self.close(entry);
             }
         }
@@ -125,7 +154,7 @@ impl Drop for Table<'_> {
 }
 
 /// Empty tables of scopes that have ended.
-pub(crate) type Spares = RefCell<Vec<Vec<Option<engine::Request>>>>;
+pub(crate) type Spares = RefCell<Vec<Vec<Option<Entry>>>>;
 
 /// Starts nonblocking operations on buffers that outlive the scope; from [`Comm::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -209,11 +238,11 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// The operation works on the buffer behind `raw` only, which is borrowed for all of `'scope`.
     pub(crate) unsafe fn adopt<B: Buffer>(
         &'scope self,
-        request: engine::Request,
+        (request, trace): (engine::Request, Trace),
         raw: B::Raw,
         place: Place,
     ) -> Request<'scope, B> {
-        Request::new(&self.table, self.table.add(request), raw, place)
+        Request::new(&self.table, self.table.add(request, trace), raw, place)
     }
 
     /// Starts sending `data` to rank `dest`; [`Request::wait`] gives the buffer back.
@@ -250,12 +279,13 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let comm = self.table.comm;
         comm.check_dest(call, dest, tag, place)?;
         let _timed = comm.inner.clock.communicating();
+        let trace = comm.inner.sending(mode, size_of_val(data), T::KIND, dest, tag, place);
         // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
         // 'scope ends, whatever becomes of the handle.
         let started =
             unsafe { comm.engine().isend(mode, data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag) };
         let request = started.map_err(|fault| comm.fault(call, place, fault, named::<T>()))?;
-        Ok(Request::new(&self.table, self.table.add(request), <&[T]>::lay_down(data), place))
+        Ok(Request::new(&self.table, self.table.add(request, trace), <&[T]>::lay_down(data), place))
     }
 
     pub(crate) fn irecv_at<T: Element>(
@@ -268,6 +298,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         let comm = self.table.comm;
         let (from, tagged) = comm.check_source("irecv", source, tag, place)?;
         let _timed = comm.inner.clock.communicating();
+        let trace = comm.inner.receiving(T::KIND, from, tagged, place);
         let raw = <&mut [T]>::lay_down(data);
         // SAFETY: `data` is borrowed mutably for all of 'scope and only the raw parts of it are kept until the
         // operation is complete; the table completes or cancels it before 'scope ends.
@@ -275,7 +306,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             comm.engine().irecv(raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND, from, tagged)
         };
         let request = started.map_err(|fault| comm.fault("irecv", place, fault, named::<T>()))?;
-        Ok(Request::new(&self.table, self.table.add(request), raw, place))
+        Ok(Request::new(&self.table, self.table.add(request, trace), raw, place))
     }
 
     /// Starts receiving a message that was matched; as [`Scope::irecv`].
@@ -306,6 +337,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             comm.engine().imrecv(message.hand_on(), raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND)
         };
         let request = started.map_err(|fault| comm.fault(call, place, fault, named::<T>()))?;
-        Ok(Request::new(&self.table, self.table.add(request), raw, place))
+        // The message is here already.
+        let trace = Trace::of_nothing(place);
+        Ok(Request::new(&self.table, self.table.add(request, trace), raw, place))
     }
 }

@@ -13,6 +13,7 @@ use super::value::Byte;
 use super::{Comm, Element};
 use crate::engine::{Mode, Place};
 use crate::error::{Error, Result};
+use crate::watch::Name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::Location;
@@ -39,7 +40,7 @@ impl Comm {
         &self,
         messages: Vec<(usize, Vec<T>)>,
     ) -> Result<Vec<(usize, Vec<T>)>> {
-        let (call, place) = ("exchange_sparse", Location::caller());
+        let (call, place) = (&"exchange_sparse", Location::caller());
         match self.check_dests(call, messages.iter().map(|message| message.0), place) {
             Ok(()) => self.nbx(call, messages, place),
             Err(error) => self.send_nothing::<T, _>(call, error, place),
@@ -95,7 +96,7 @@ impl Comm {
         &self,
         messages: Vec<(usize, T)>,
     ) -> Result<Vec<(usize, T)>> {
-        let (call, place) = ("exchange_sparse_values", Location::caller());
+        let (call, place) = (&"exchange_sparse_values", Location::caller());
         let encoded =
             self.check_dests(call, messages.iter().map(|message| message.0), place).and_then(|()| {
                 messages.iter().map(|(dest, value)| Ok((*dest, self.encode(call, value, place)?))).collect()
@@ -118,7 +119,7 @@ impl Comm {
     /// Takes part with no messages, so that the others do not wait for this rank, which has failed.
     #[cold]
     #[track_caller]
-    fn send_nothing<T: Element, R>(&self, call: &str, error: Error, place: Place) -> Result<R> {
+    fn send_nothing<T: Element, R>(&self, call: Name, error: Error, place: Place) -> Result<R> {
         self.nbx::<T>(call, Vec::new(), place)?;
         Err(error)
     }
@@ -126,11 +127,11 @@ impl Comm {
     #[track_caller]
     fn nbx<T: Element>(
         &self,
-        call: &str,
+        call: Name,
         messages: Vec<(usize, Vec<T>)>,
         place: Place,
     ) -> Result<Vec<(usize, Vec<T>)>> {
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(call, place);
         let (comm, me, tag) = (self.backstage(), self.rank(), self.sparse_tag());
         let mut received = Vec::new();
         let mut sends = Vec::with_capacity(messages.len());

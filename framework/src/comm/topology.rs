@@ -55,6 +55,11 @@ impl Topology {
             peers.iter().enumerate().map(|(slot, &peer)| Port { peer, tag: tag(slot) }).collect()
         };
         let engine = comm.inner.private.clone();
+        // In the checked mode sends wait, too.
+        let whom =
+            if engine.checked() { [&sources[..], &destinations[..]].concat() } else { sources.clone() };
+        let whom = whom.iter().flatten().map(|&rank| rank as u32).collect();
+        comm.inner.watch.board().set_neighbors(comm.inner.context, whom);
         Topology {
             inlets: ports(&sources, 1),
             outlets: ports(&destinations, 0),

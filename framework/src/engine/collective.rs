@@ -30,26 +30,35 @@ pub(crate) enum Call {
 impl Call {
     /// As the author writes it, without `_into` and the like.
     pub const fn name(self) -> &'static str {
-        match self {
-            Call::Barrier => "barrier",
-            Call::Bcast => "bcast",
-            Call::Reduce => "reduce",
-            Call::Allreduce => "allreduce",
-            Call::Scan => "scan",
-            Call::Exscan => "exscan",
-            Call::ReduceScatter => "reduce_scatter",
-            Call::ReduceScatterBlock => "reduce_scatter_block",
-            Call::Gather => "gather",
-            Call::Gatherv => "gatherv",
-            Call::Scatter => "scatter",
-            Call::Scatterv => "scatterv",
-            Call::Allgather => "allgather",
-            Call::Allgatherv => "allgatherv",
-            Call::Alltoall => "alltoall",
-            Call::Alltoallv => "alltoallv",
-        }
+        NAMES[self as usize]
+    }
+
+    /// The name, where it stands for ever.
+    #[inline(always)]
+    pub const fn name_of(self) -> &'static &'static str {
+        &NAMES[self as usize]
     }
 }
+
+/// In the order of [`Call`].
+static NAMES: [&str; 16] = [
+    "barrier",
+    "bcast",
+    "reduce",
+    "allreduce",
+    "scan",
+    "exscan",
+    "reduce_scatter",
+    "reduce_scatter_block",
+    "gather",
+    "gatherv",
+    "scatter",
+    "scatterv",
+    "allgather",
+    "allgatherv",
+    "alltoall",
+    "alltoallv",
+];
 
 /// A block of a buffer, in bytes from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

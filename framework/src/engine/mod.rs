@@ -171,6 +171,36 @@ impl Engine {
         either!(self, e => e.send(mode, data, kind, dest, tag))
     }
 
+    /// Whether a send of so many bytes may wait until its receive has begun; if not, it never waits for another rank.
+    #[inline(always)]
+    pub fn waits_for_receive(&self, mode: Mode, bytes: usize) -> bool {
+        match mode {
+            Mode::Buffered => false,
+            Mode::Synchronous => true,
+            Mode::Standard | Mode::Ready => either!(self, e => e.may_wait(bytes)),
+        }
+    }
+
+    /// As [`Engine::waits_for_receive`], of a vector sent by value.
+    #[inline(always)]
+    pub fn waits_for_receive_of_parcel(&self, bytes: usize) -> bool {
+        match self {
+            Engine::Local(e) => e.may_wait_with_parcel(bytes),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.may_wait(bytes),
+        }
+    }
+
+    /// Whether every collective call waits for all ranks.
+    #[inline(always)]
+    pub fn synchronizes(&self) -> bool {
+        match self {
+            Engine::Local(_) => true,
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => e.checked(),
+        }
+    }
+
     /// Blocks until a matching message has been copied into `data`.
     #[inline]
     pub fn recv(&self, data: &mut [u8], kind: Kind, from: From, tag: Tagged) -> Outcome<Envelope> {

@@ -14,7 +14,8 @@ pub fn report(error: &Error) {
     if error.kind() == ErrorKind::Elsewhere {
         return;
     }
-    let text = format!("error: {error}\n");
+    let class = if error.kind() == ErrorKind::Deadlock { "[deadlock]" } else { "" };
+    let text = format!("error{class}: {error}\n");
     // Nothing can be done about a standard error that is closed.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

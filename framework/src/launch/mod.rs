@@ -11,9 +11,11 @@ use crate::comm::Comm;
 use crate::engine::{Engine, local};
 use crate::error::{Error, ErrorKind, Result};
 use crate::timing::Clock;
+use crate::watch::{self, Board, Life, Watch};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 pub(crate) use failure::bring_down;
@@ -34,6 +36,8 @@ pub struct Launch {
     ranks: Option<usize>,
     threads: Option<usize>,
     checked: Option<bool>,
+    watch: Option<bool>,
+    patience: Option<Duration>,
 }
 
 /// The most ranks that one process runs as threads; more is a slip of the keyboard.
@@ -64,6 +68,19 @@ impl Launch {
         self
     }
 
+    /// Whether the watch looks for ranks that wait for ever. Otherwise `RANKINE_WATCH=0|1`, or yes.
+    pub fn watch(mut self, watch: bool) -> Launch {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// How long a rank may be blocked before the watch asks why. Otherwise `RANKINE_PATIENCE` in seconds, or five.
+    /// However short it is, a rank that is slow is never taken for one that waits for ever.
+    pub fn patience(mut self, patience: Duration) -> Launch {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Runs `rank` on every rank and returns when all are done.
     ///
     /// # Errors
@@ -73,6 +90,7 @@ impl Launch {
         let found = Launcher::detect(|name| std::env::var(name).ok())?;
         let threads = self.threads_per_rank()?;
         let checked = self.checked.or_else(checked_by_environment).unwrap_or(cfg!(debug_assertions));
+        let settings = self.settings()?;
         let ranks = self.ranks;
         match found {
             Some(launcher) if launcher.ranks > 1 || cfg!(feature = "mpi") => {
@@ -83,10 +101,24 @@ impl Launch {
                     ))
                     .help("under a launcher leave --ranks out"));
                 }
-                under_launcher(&launcher, threads, checked, rank)
+                under_launcher(&launcher, threads, checked, settings, rank)
             }
-            _ => on_threads(ranks.unwrap_or(1), threads, checked, rank),
+            _ => on_threads(ranks.unwrap_or(1), threads, checked, settings, rank),
         }
+    }
+
+    fn settings(&self) -> Result<watch::Settings> {
+        let on = self.watch.or_else(|| by_environment("RANKINE_WATCH")).unwrap_or(true);
+        let patience = match (self.patience, std::env::var("RANKINE_PATIENCE")) {
+            (Some(patience), _) => patience,
+            (None, Err(_)) => watch::PATIENCE,
+            (None, Ok(text)) => seconds(&text).ok_or_else(|| {
+                Error::usage(format!("RANKINE_PATIENCE={text:?} is no number of seconds")).help(
+                    "give the seconds a rank may be blocked before the watch asks why, such as 5 or 0.5",
+                )
+            })?,
+        };
+        Ok(watch::Settings { on, patience })
     }
 
     fn threads_per_rank(&self) -> Result<usize> {
@@ -139,8 +171,17 @@ pub fn mpi_library() -> Option<String> {
     library
 }
 
+/// A time that a person wrote in seconds.
+fn seconds(text: &str) -> Option<Duration> {
+    text.trim().parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
 fn checked_by_environment() -> Option<bool> {
-    match std::env::var("RANKINE_CHECKED").ok()?.as_str() {
+    by_environment("RANKINE_CHECKED")
+}
+
+fn by_environment(name: &str) -> Option<bool> {
+    match std::env::var(name).ok()?.as_str() {
         "1" | "true" | "yes" => Some(true),
         "0" | "false" | "no" => Some(false),
         _ => None,
@@ -151,6 +192,7 @@ fn on_threads(
     ranks: usize,
     threads: usize,
     checked: bool,
+    settings: watch::Settings,
     rank: impl Fn(Comm) -> Result<()> + Send + Sync + 'static,
 ) -> Result<()> {
     if !(1..=MOST_LOCAL_RANKS).contains(&ranks) {
@@ -159,14 +201,24 @@ fn on_threads(
     }
     failure::remember_panics();
     let world = local::World::new(ranks, threads, checked);
+    let boards = watch::boards(ranks);
     let rank = Arc::new(rank);
     let (done, finished) = std::sync::mpsc::channel();
+    let _watch = {
+        let (world, done) = (world.clone(), done.clone());
+        watch::LocalWatch::start(boards.clone(), settings, move |stuck| {
+            // All ranks' calls fail now; this is why.
+            let _ = done.send(Err(stuck));
+            world.abort();
+        })
+    };
     for me in 0..ranks {
         let (world, rank, done) = (world.clone(), rank.clone(), done.clone());
+        let watch = Watched { board: boards[me].clone(), on: settings.on };
         std::thread::Builder::new()
             .name(format!("rank {me}"))
             .spawn(move || {
-                let result = on_rank_thread(&world, me, threads, |comm| rank(comm));
+                let result = on_rank_thread(&world, me, threads, watch, |comm| rank(comm));
                 if let Err(error) = &result
                     && error.kind() != ErrorKind::Elsewhere
                 {
@@ -189,13 +241,24 @@ pub(crate) fn on_rank_thread(
     world: &Arc<local::World>,
     me: usize,
     threads: usize,
+    watched: Watched,
     rank: impl FnOnce(Comm) -> Result<()>,
 ) -> Result<()> {
-    failure::catching(me, || {
+    let board = watched.board.clone();
+    let result = failure::catching(me, || {
         let _pool = rank_pool(threads)?;
         world.enter(me);
-        rank(Comm::new(Engine::Local(local::Local::world(world, me)), Rc::new(Clock::default())))
-    })
+        let watch = Rc::new(Watch::new(watched.board, watched.on));
+        rank(Comm::world(Engine::Local(local::Local::world(world, me)), Rc::new(Clock::default()), watch))
+    });
+    board.set_life(if result.is_ok() { Life::Returned } else { Life::Failed });
+    result
+}
+
+/// A rank's board, and whether it writes on it.
+pub(crate) struct Watched {
+    pub board: Arc<Board>,
+    pub on: bool,
 }
 
 /// rayon inside this rank: the rank's own thread is a member of its own pool, so parallel iterators stay within the
@@ -224,6 +287,7 @@ fn under_launcher(
     launcher: &Launcher,
     _threads: usize,
     _checked: bool,
+    _settings: watch::Settings,
     _rank: impl Fn(Comm) -> Result<()>,
 ) -> Result<()> {
     Err(Error::new(
@@ -238,6 +302,7 @@ fn under_launcher(
     launcher: &Launcher,
     threads: usize,
     checked: bool,
+    settings: watch::Settings,
     rank: impl Fn(Comm) -> Result<()>,
 ) -> Result<()> {
     use crate::engine::mpi;
@@ -262,7 +327,8 @@ fn under_launcher(
     let me = session.world_rank();
     let result = failure::catching(me, || {
         let _pool = rank_pool(threads)?;
-        rank(Comm::new(Engine::Mpi(session.comm()), Rc::new(Clock::default())))
+        let watch = Rc::new(Watch::new(Arc::new(Board::new(me)), settings.on));
+        rank(Comm::world(Engine::Mpi(session.comm()), Rc::new(Clock::default()), watch))
     });
     match result {
         Ok(()) => session.finish(),

@@ -3,7 +3,7 @@
 //! What starts one is in the file of each family; the engine's side of it is `Owned` in `comm/request`.
 
 use super::Vectors;
-use crate::comm::many::sealed::{Failed, How, Look, Maker, Pending};
+use crate::comm::many::sealed::{Failed, How, Look, Maker, Pending, Traced};
 use crate::comm::request::{Owned, Test};
 use crate::error::Result;
 use std::panic::Location;
@@ -24,10 +24,10 @@ impl<B: Vectors> OwnedCollective<B> {
     /// Blocks until this rank's part is done and gives the buffers back.
     #[track_caller]
     pub fn wait(mut self) -> Result<B> {
-        let _timed = self.0.comm.clock.clone().communicating_owned();
-        match self.0.wait() {
+        let place = Location::caller();
+        match self.0.wait(&"wait", place) {
             Ok((data, _)) => Ok(data),
-            Err(fault) => Err(self.0.comm().fault("wait", Location::caller(), fault, ("elements", 1))),
+            Err(fault) => Err(self.0.comm().fault("wait", place, fault, ("elements", 1))),
         }
     }
 
@@ -49,6 +49,9 @@ impl<B: Vectors> Pending for OwnedCollective<B> {
     }
     fn look(&mut self, look: Look<'_>) {
         self.0.look(look.0);
+    }
+    fn trace(&self) -> Option<Traced> {
+        Some(Traced(self.0.trace))
     }
     fn conclude(mut self, how: How) -> Result<B, Failed> {
         self.0.finish(how.0).map(|(data, _)| data).map_err(Failed)

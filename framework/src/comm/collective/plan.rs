@@ -6,6 +6,7 @@ use super::raw::{Slice, Stored, Vectors};
 use super::{Comm, Result, Site, named};
 use crate::comm::Inner;
 use crate::comm::plan::{Plan, sealed};
+use crate::comm::watched::Trace;
 use crate::engine::{Envelope, Fault, Outcome, Place, Request};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -41,7 +42,7 @@ pub struct CollectivePlan<B: Vectors> {
     call: &'static str,
     stored: Stored<B::Item>,
     /// While it is under way.
-    request: Option<Request>,
+    request: Option<(Request, Trace)>,
     /// `None` only while being dropped.
     data: Option<ManuallyDrop<B>>,
 }
@@ -85,7 +86,7 @@ impl<B: Vectors> CollectivePlan<B> {
     #[track_caller]
     pub fn test(&mut self) -> Result<Option<B::Lent<'_>>> {
         let place = Location::caller();
-        let Some(request) = &mut self.request else {
+        let Some((request, _)) = &mut self.request else {
             return Err(self.not_started(place));
         };
         let outcome = self.comm.engine.test(request);
@@ -151,11 +152,13 @@ impl<B: Vectors> CollectivePlan<B> {
     }
 
     fn wait_at(&mut self, place: Place) -> Result<()> {
-        let _timed = self.comm.clock.clone().communicating_owned();
-        let Some(request) = &mut self.request else {
+        let Some((request, trace)) = &mut self.request else {
             return Err(self.not_started(place));
         };
-        let outcome = self.comm.engine.wait(request);
+        let outcome = {
+            let _in = self.comm.waiting(&"wait", place, trace);
+            self.comm.engine.wait(request)
+        };
         self.over(outcome.map(Some), place).map(drop)
     }
 
@@ -201,7 +204,7 @@ impl<B: Vectors> Drop for CollectivePlan<B> {
     fn drop(&mut self) {
         let idle = match &mut self.request {
             None => true,
-            Some(request) => self.comm.engine.cancel(request),
+            Some((request, _)) => self.comm.engine.cancel(request),
         };
         if idle {
             // The engine no longer touches them.

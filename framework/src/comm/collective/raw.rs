@@ -11,6 +11,7 @@ use super::{Comm, Element, Result, Site, named};
 use crate::comm::op::Op;
 use crate::comm::request::{Owned, Request};
 use crate::comm::scope::Scope;
+use crate::comm::watched::Trace;
 use crate::engine::{self, Call, Collective, Layout, Reduction, Side, Span};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -171,7 +172,8 @@ impl Comm {
         part: &Collective<'_>,
         element: fn() -> (&'static str, usize),
     ) -> Result<()> {
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.entering(part, site.place);
+        let _in = self.inner.within(part.call.name_of(), site.place, trace.need());
         // SAFETY: as the caller vouches.
         unsafe { self.engine().collective(part, site.place) }
             .map_err(|fault| self.fault(site.call, site.place, fault, element()))
@@ -185,10 +187,13 @@ impl Comm {
         &self,
         site: Site,
         part: &Part<'_, '_, T>,
-    ) -> Result<engine::Request> {
+    ) -> Result<(engine::Request, Trace)> {
         let _timed = self.inner.clock.communicating();
+        let part = part.raw();
+        let trace = self.inner.entering(&part, site.place);
         // SAFETY: as in `perform`; for how long, the caller vouches.
-        unsafe { self.engine().start(&part.raw(), site.place) }
+        unsafe { self.engine().start(&part, site.place) }
+            .map(|request| (request, trace))
             .map_err(|fault| self.fault(site.call, site.place, fault, named::<T>()))
     }
 
@@ -306,7 +311,7 @@ impl Comm {
         site: Site,
         stored: &Stored<T>,
         [read, write]: [Slice<T>; 2],
-    ) -> Result<engine::Request> {
+    ) -> Result<(engine::Request, Trace)> {
         let Stored { call, root, op, .. } = *stored;
         let (from, into) = (stored.from.layout(), stored.into.layout());
         let part = Part { call, root, op, read, from, write, into, buffers: PhantomData };

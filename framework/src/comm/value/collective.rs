@@ -5,9 +5,11 @@
 
 use super::{Byte, NAMED};
 use crate::comm::backstage::tags;
+use crate::comm::element::Element;
 use crate::comm::{Comm, Status};
 use crate::engine::Place;
 use crate::error::{Error, ErrorKind, Result};
+use crate::watch::Name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::Location;
@@ -33,7 +35,7 @@ impl Comm {
     /// are no `T`.
     #[track_caller]
     pub fn bcast_value<T: Serialize + DeserializeOwned>(&self, value: Option<T>, root: usize) -> Result<T> {
-        let (call, place) = ("bcast_value", Location::caller());
+        let (call, place) = (&"bcast_value", Location::caller());
         self.check_values_root(call, root, place)?;
         if self.rank() != root {
             return self.bcast_decoded(call, root, place);
@@ -54,7 +56,7 @@ impl Comm {
         value: T,
         root: usize,
     ) -> Result<Option<Vec<T>>> {
-        let (call, place) = ("gather_values", Location::caller());
+        let (call, place) = (&"gather_values", Location::caller());
         self.check_values_root(call, root, place)?;
         // The root's own value does not travel.
         let bytes = match self.rank() == root {
@@ -84,7 +86,7 @@ impl Comm {
     /// As [`Comm::gather_values`], on every rank.
     #[track_caller]
     pub fn allgather_values<T: Serialize + DeserializeOwned>(&self, value: T) -> Result<Vec<T>> {
-        let (call, place) = ("allgather_values", Location::caller());
+        let (call, place) = (&"allgather_values", Location::caller());
         let encoded = self.encode(call, &value, place);
         let mut lengths = vec![0; self.size()];
         let mine = encoded.as_ref().map_or(FAILED, Vec::len);
@@ -118,7 +120,7 @@ impl Comm {
         values: Option<Vec<T>>,
         root: usize,
     ) -> Result<T> {
-        let (call, place) = ("scatter_values", Location::caller());
+        let (call, place) = (&"scatter_values", Location::caller());
         self.check_values_root(call, root, place)?;
         if self.rank() != root {
             self.agree(Ok(()))?;
@@ -142,7 +144,7 @@ impl Comm {
     /// On the rank concerned: bytes that are no `T`.
     #[track_caller]
     pub fn alltoall_values<T: Serialize + DeserializeOwned>(&self, values: Vec<T>) -> Result<Vec<T>> {
-        let (call, place) = ("alltoall_values", Location::caller());
+        let (call, place) = (&"alltoall_values", Location::caller());
         let (mut values, encoded) = self.agree(self.encode_each(call, values, place))?;
         let (me, size) = (self.rank(), self.size());
         let own = values.swap_remove(me);
@@ -188,7 +190,7 @@ impl Comm {
         root: usize,
         fold: impl Fn(T, T) -> T,
     ) -> Result<Option<T>> {
-        let (call, place) = ("reduce_value", Location::caller());
+        let (call, place) = (&"reduce_value", Location::caller());
         self.check_values_root(call, root, place)?;
         let answer = self.fold_up(call, value, fold, place);
         if root == 0 {
@@ -214,7 +216,7 @@ impl Comm {
         value: T,
         fold: impl Fn(T, T) -> T,
     ) -> Result<T> {
-        let (call, place) = ("allreduce_value", Location::caller());
+        let (call, place) = (&"allreduce_value", Location::caller());
         match self.agree(self.fold_up(call, value, fold, place))? {
             Some(answer) => {
                 self.bcast_bytes(call, Some(self.encode(call, &answer, place)), 0, place)?;
@@ -229,7 +231,7 @@ impl Comm {
     /// What is passed on is an `Option`: `None` where something failed below, so that nobody waits for more.
     fn fold_up<T: Serialize + DeserializeOwned>(
         &self,
-        call: &str,
+        call: Name,
         value: T,
         fold: impl Fn(T, T) -> T,
         place: Place,
@@ -265,7 +267,7 @@ impl Comm {
 
     /// [`Comm::bcast_bytes`] on a rank that brings none.
     #[track_caller]
-    fn bcast_decoded<T: DeserializeOwned>(&self, call: &str, root: usize, place: Place) -> Result<T> {
+    fn bcast_decoded<T: DeserializeOwned>(&self, call: Name, root: usize, place: Place) -> Result<T> {
         let bytes = self.bcast_bytes(call, None, root, place)?;
         self.decode(call, &bytes, Status { source: root, tag: tags::VALUES, len: bytes.len() }, place)
     }
@@ -274,7 +276,7 @@ impl Comm {
     #[track_caller]
     fn bcast_bytes(
         &self,
-        call: &str,
+        call: Name,
         encoded: Option<Result<Vec<Byte>>>,
         root: usize,
         place: Place,
@@ -296,7 +298,7 @@ impl Comm {
         Ok(bytes)
     }
 
-    fn room_values(&self, call: &str, len: usize, place: Place) -> Result<Vec<Byte>> {
+    fn room_values(&self, call: Name, len: usize, place: Place) -> Result<Vec<Byte>> {
         let mut room = Vec::new();
         room.try_reserve_exact(len).map_err(|_| {
             let what = format!("no memory for {len} bytes of other ranks' values");
@@ -306,23 +308,28 @@ impl Comm {
         Ok(room)
     }
 
-    fn post_values(&self, call: &str, bytes: Vec<Byte>, dest: usize, place: Place) -> Result<()> {
-        let _timed = self.inner.clock.communicating();
-        let engine = self.backstage().engine();
-        engine.send_parcel(bytes, dest, tags::VALUES).map_err(|fault| self.fault(call, place, fault, NAMED))
+    fn post_values(&self, call: Name, bytes: Vec<Byte>, dest: usize, place: Place) -> Result<()> {
+        let backstage = self.backstage();
+        let trace = backstage.inner.giving(bytes.len(), Byte::KIND, dest, tags::VALUES, place);
+        let _in = self.inner.within(call, place, trace.need());
+        backstage
+            .engine()
+            .send_parcel(bytes, dest, tags::VALUES)
+            .map_err(|fault| self.fault(call, place, fault, NAMED))
     }
 
-    fn fetch_values(&self, call: &str, source: usize, place: Place) -> Result<(Vec<Byte>, Status)> {
-        let _timed = self.inner.clock.communicating();
-        let (engine, from) = (self.backstage().engine(), crate::engine::From::Rank(source));
-        let (bytes, envelope) = engine
-            .recv_parcel(from, crate::engine::Tagged::Tag(tags::VALUES))
-            .map_err(|fault| self.fault(call, place, fault, NAMED))?;
+    fn fetch_values(&self, call: Name, source: usize, place: Place) -> Result<(Vec<Byte>, Status)> {
+        let (backstage, from) = (self.backstage(), crate::engine::From::Rank(source));
+        let tag = crate::engine::Tagged::Tag(tags::VALUES);
+        let trace = backstage.inner.receiving(Byte::KIND, from, tag, place);
+        let _in = self.inner.within(call, place, trace.need());
+        let outcome = backstage.engine().recv_parcel(from, tag);
+        let (bytes, envelope) = outcome.map_err(|fault| self.fault(call, place, fault, NAMED))?;
         Ok((bytes, Status::of::<Byte>(envelope)))
     }
 
     /// A value of every other rank, with `own` in its place. All are taken, also after one that cannot be decoded.
-    fn collect_values<T: DeserializeOwned>(&self, call: &str, own: T, place: Place) -> Result<Vec<T>> {
+    fn collect_values<T: DeserializeOwned>(&self, call: Name, own: T, place: Place) -> Result<Vec<T>> {
         let mut own = Some(own);
         let parts: Vec<_> = (0..self.size())
             .map(|source| match own.take_if(|_| source == self.rank()) {
@@ -337,7 +344,7 @@ impl Comm {
 
     fn encode_each<T: Serialize>(
         &self,
-        call: &str,
+        call: Name,
         values: Vec<T>,
         place: Place,
     ) -> Result<(Vec<T>, Vec<Vec<Byte>>)> {
@@ -349,7 +356,7 @@ impl Comm {
         Ok((values, encoded?))
     }
 
-    fn check_values_root(&self, call: &str, root: usize, place: Place) -> Result<()> {
+    fn check_values_root(&self, call: Name, root: usize, place: Place) -> Result<()> {
         if root < self.size() {
             return Ok(());
         }
@@ -358,7 +365,7 @@ impl Comm {
     }
 
     #[cold]
-    fn rootless(&self, call: &str, root: usize, place: Place) -> Error {
+    fn rootless(&self, call: Name, root: usize, place: Place) -> Error {
         self.usage(
             call,
             place,
@@ -368,7 +375,7 @@ impl Comm {
     }
 
     #[cold]
-    fn elsewhere(&self, call: &str, rank: usize, place: Place) -> Error {
+    fn elsewhere(&self, call: Name, rank: usize, place: Place) -> Error {
         Error::new(ErrorKind::Elsewhere, format!("{call}: rank {rank} failed")).on_rank(rank).at(place)
     }
 }

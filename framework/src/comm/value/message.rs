@@ -41,7 +41,8 @@ impl Comm {
         let place = Location::caller();
         self.check_dest("send_value", dest, tag, place)?;
         let bytes = self.encode("send_value", value, place)?;
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.giving(bytes.len(), Byte::KIND, dest, tag, place);
+        let _in = self.inner.within(&"send_value", place, trace.need());
         self.inner
             .engine
             .send_parcel(bytes, dest, tag)
@@ -63,11 +64,11 @@ impl Comm {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv_value", source.into(), tag.into(), place)?;
         let (bytes, envelope) = {
-            let _timed = self.inner.clock.communicating();
-            self.inner
-                .engine
-                .recv_parcel::<Byte>(from, tagged)
-                .map_err(|fault| self.fault("recv_value", place, fault, NAMED))?
+            let trace = self.inner.receiving(Byte::KIND, from, tagged, place);
+            let _in = self.inner.within(&"recv_value", place, trace.need());
+            let outcome = self.inner.engine.recv_parcel::<Byte>(from, tagged);
+            self.inner.came(&trace, &outcome);
+            outcome.map_err(|fault| self.fault("recv_value", place, fault, NAMED))?
         };
         let status = Status::of::<Byte>(envelope);
         Ok((self.decode("recv_value", &bytes, status, place)?, status))
@@ -162,8 +163,11 @@ impl<T: DeserializeOwned> ValueRecv<T> {
     #[track_caller]
     pub fn wait(self) -> Result<(T, Status)> {
         let place = Location::caller();
-        let _timed = self.comm.clock.communicating();
-        self.read("wait", self.comm.engine.recv_parcel::<Byte>(self.from, self.tagged), place)
+        let trace = self.comm.receiving(Byte::KIND, self.from, self.tagged, place);
+        let _in = self.comm.within(&"wait", place, trace.need());
+        let outcome = self.comm.engine.recv_parcel::<Byte>(self.from, self.tagged);
+        self.comm.came(&trace, &outcome);
+        self.read("wait", outcome, place)
     }
 
     /// Looks whether a message is there.
@@ -171,7 +175,9 @@ impl<T: DeserializeOwned> ValueRecv<T> {
     pub fn test(self) -> Result<Test<(T, Status), Self>> {
         let place = Location::caller();
         let engine = &self.comm.engine;
-        match engine.improbe(self.from, self.tagged, Byte::KIND) {
+        let found = engine.improbe(self.from, self.tagged, Byte::KIND);
+        self.comm.perhaps_matched(&found, place);
+        match found {
             Ok(None) => Ok(Test::Pending(self)),
             Ok(Some(matched)) => {
                 self.read("test", engine.mrecv_parcel::<Byte>(matched), place).map(Test::Done)

@@ -51,7 +51,9 @@ impl Comm {
     ) -> Result<()> {
         let place = Location::caller();
         self.check_dest("send_view", dest, tag, place)?;
-        let _timed = self.inner.clock.communicating();
+        let bytes = view.len() * size_of::<T>();
+        let trace = self.inner.sending(Mode::Standard, bytes, T::KIND, dest, tag, place);
+        let _in = self.inner.within(&"send_view", place, trace.need());
         let send = |data: &[T]| {
             let data = bytemuck::cast_slice(data);
             self.inner.engine.send(Mode::Standard, data, T::KIND, dest, tag)
@@ -83,11 +85,12 @@ impl Comm {
     ) -> Result<Status> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv_view", source.into(), tag.into(), place)?;
-        let _timed = self.inner.clock.communicating();
+        let trace = self.inner.receiving(T::KIND, from, tagged, place);
+        let _in = self.inner.within(&"recv_view", place, trace.need());
         let recv = |data: &mut [T]| {
-            self.inner
-                .engine
-                .recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged)
+            let outcome = self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged);
+            self.inner.arrived(&trace, &outcome);
+            outcome
                 .and_then(whole::<T>)
                 .map_err(|fault| self.fault("recv_view", place, fault, named::<T>()))
                 .map(Status::of::<T>)

@@ -130,7 +130,7 @@ impl<'scope, 'env: 'scope, T: Element, D: Dimension> ViewRecv<'scope, 'env, T, D
     pub(super) fn wait_at(self, place: Place) -> Result<(ArrayViewMut<'scope, T, D>, Status)> {
         match self.way {
             RecvWay::Straight(request, shape) => {
-                let (data, status) = request.wait_at(place)?;
+                let (data, status) = request.wait_in(&"wait", place)?;
                 self.comm.fills("wait", data.len(), status, place)?;
                 Ok((ArrayViewMut::from_shape(shape, data).expect("the slice of such a view"), status))
             }
@@ -202,7 +202,7 @@ impl<T: Element> ViewSend<'_, '_, T> {
 
     pub(super) fn wait_at(self, place: Place) -> Result<()> {
         match self.0 {
-            SendWay::Straight(request) => request.wait_at(place).map(drop),
+            SendWay::Straight(request) => request.wait_in(&"wait", place).map(drop),
             SendWay::Packed(packed) => packed.finish(place),
         }
     }

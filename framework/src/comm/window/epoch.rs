@@ -8,6 +8,7 @@ use super::{Element, Held, Raw, Window};
 use crate::engine::window::Step;
 use crate::engine::{Outcome, Place};
 use crate::error::Result;
+use crate::watch::Name;
 use std::marker::PhantomData;
 use std::panic::Location;
 
@@ -59,8 +60,8 @@ impl<T: Element> Window<T> {
         f: impl for<'scope> FnOnce(&'scope Epoch<'scope, 'env, T>) -> Result<R>,
     ) -> Result<R> {
         let (raw, place) = (&self.raw, Location::caller());
-        raw.begin("fence", place, || raw.step(Step::FenceBegins, place))?;
-        let (result, ended) = within(raw, Reach::All, f, || raw.engine.step(Step::FenceEnds, place));
+        raw.begin("fence", place, || raw.step(&"fence", Step::FenceBegins, place))?;
+        let (result, ended) = within(raw, Reach::All, f, || raw.step(&"fence", Step::FenceEnds, place));
         raw.end("fence", place, result, ended)
     }
 
@@ -95,8 +96,14 @@ impl<T: Element> Window<T> {
         let (raw, place) = (&self.raw, Location::caller());
         raw.check_partners("origins", origins, place)?;
         raw.check_partners("targets", targets, place)?;
-        raw.begin("post_start", place, || raw.engine.post_start(origins, targets))?;
-        let end = || raw.engine.complete_wait(origins, targets);
+        raw.begin("post_start", place, || {
+            let _in = raw.posting(origins, targets, place);
+            raw.engine.post_start(origins, targets)
+        })?;
+        let end = || {
+            let _in = raw.completing(origins, targets, place);
+            raw.engine.complete_wait(origins, targets)
+        };
         let (result, ended) = within(raw, Reach::These(targets), f, end);
         raw.end("post_start", place, result, ended)
     }
@@ -116,7 +123,7 @@ impl<T: Element> Window<T> {
         f: impl for<'scope> FnOnce(&'scope Sharing<'scope, 'env, T>) -> Result<R>,
     ) -> Result<R> {
         let (raw, place) = (&self.raw, Location::caller());
-        raw.begin("share", place, || raw.step(Step::ShareBegins, place))?;
+        raw.begin("share", place, || raw.step(&"share", Step::ShareBegins, place))?;
         let sharing = Sharing { raw, element: PhantomData, scope: PhantomData, env: PhantomData };
         let result = f(&sharing);
         if raw.held.borrow().any() {
@@ -128,7 +135,7 @@ impl<T: Element> Window<T> {
                 help,
             )));
         }
-        raw.end("share", place, result, raw.step(Step::ShareEnds, place))
+        raw.end("share", place, result, raw.step(&"share", Step::ShareEnds, place))
     }
 }
 
@@ -176,7 +183,7 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
         f: impl for<'lock> FnOnce(&'lock Locked<'lock, 'env, T>) -> Result<R>,
     ) -> Result<R> {
         let place = Location::caller();
-        self.acquire("lock", target, lock, place)?;
+        self.acquire(&"lock", target, lock, place)?;
         let raw = self.raw;
         let (result, released) = within(raw, Reach::One(target), f, || raw.engine.unlock(target));
         self.released("lock", Some(target), result, released, place)
@@ -195,7 +202,11 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
         if raw.held.borrow().any() {
             return Err(self.locked_already("lock_all", "a part", place));
         }
-        self.timed(|| raw.engine.lock_all()).map_err(|fault| raw.fault("lock_all", place, fault))?;
+        {
+            let _in = raw.locking_all(place);
+            raw.engine.lock_all().map_err(|fault| raw.fault("lock_all", place, fault))?;
+        }
+        (0..raw.comm.size()).for_each(|target| raw.locked(target, false, place));
         raw.held.borrow_mut().all = true;
         let (result, released) = within(raw, Reach::All, f, || raw.engine.unlock_all());
         self.released("lock_all", None, result, released, place)
@@ -223,7 +234,7 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
     pub fn lock_own<R>(&self, f: impl FnOnce(&mut [T]) -> Result<R>) -> Result<R> {
         let (raw, place) = (self.raw, Location::caller());
         let own = raw.comm.rank();
-        self.acquire("lock_own", own, Lock::Exclusive, place)?;
+        self.acquire(&"lock_own", own, Lock::Exclusive, place)?;
         // SAFETY: in a share others need a lock to reach into the part, and so does this rank; this one excludes them
         // and is released after the closure, which the slice cannot leave.
         let result = f(unsafe { raw.slice_mut() });
@@ -236,7 +247,7 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
         f()
     }
 
-    fn acquire(&self, call: &str, target: usize, lock: Lock, place: Place) -> Result<()> {
+    fn acquire(&self, call: Name, target: usize, lock: Lock, place: Place) -> Result<()> {
         let raw = self.raw;
         if target >= raw.comm.size() {
             let help = format!("this window's ranks are 0 to {}", raw.comm.size() - 1);
@@ -245,8 +256,12 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
         if raw.held.borrow().has(target) {
             return Err(self.locked_already(call, &format!("the part of rank {target}"), place));
         }
-        self.timed(|| raw.engine.lock(target, lock == Lock::Exclusive))
-            .map_err(|fault| raw.fault(call, place, fault))?;
+        let exclusive = lock == Lock::Exclusive;
+        {
+            let _in = raw.locking(call, target, exclusive, place);
+            raw.engine.lock(target, exclusive).map_err(|fault| raw.fault(call, place, fault))?;
+        }
+        raw.locked(target, exclusive, place);
         raw.held.borrow_mut().targets.push(target);
         Ok(())
     }
@@ -269,6 +284,7 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
         if let Err(fault) = released {
             return result.and(Err(self.raw.fault(call, place, fault)));
         }
+        self.raw.unlocked(target, place);
         let mut held = self.raw.held.borrow_mut();
         match target {
             None => held.all = false,

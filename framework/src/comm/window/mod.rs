@@ -9,6 +9,7 @@ mod access;
 mod epoch;
 mod merge;
 mod shared;
+mod watched;
 
 pub use access::{Access, Active, Epoch, Locked, Passive};
 pub use epoch::{Lock, Sharing};
@@ -20,6 +21,7 @@ use super::{Comm, Element};
 use crate::engine::window::{self as engine, Block, Memory, Step};
 use crate::engine::{Fault, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::watch::Name;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -58,6 +60,11 @@ struct Raw {
     element: (&'static str, usize),
     phase: Cell<Phase>,
     held: RefCell<Held>,
+    /// Those of them that are exclusive.
+    exclusive: RefCell<Vec<usize>>,
+    /// Where the watch has the window, and keeps that it must be ended.
+    context: u32,
+    open: usize,
 }
 
 /// Whether other ranks may reach into this rank's part.
@@ -97,7 +104,7 @@ impl Comm {
     /// On every rank: the elements are of different types, or a rank has no memory for its part.
     #[track_caller]
     pub fn window<T: Element>(&self, len: usize) -> Result<Window<T>> {
-        let raw = Raw::new::<T>(self, "window", len, Memory::Fresh(Block::zeroed::<T>), Location::caller())?;
+        let raw = Raw::new::<T>(self, &"window", len, Memory::Fresh(Block::zeroed::<T>), Location::caller())?;
         Ok(Window { raw, element: PhantomData })
     }
 
@@ -108,14 +115,14 @@ impl Comm {
     #[track_caller]
     pub fn window_over<T: Element>(&self, data: Vec<T>) -> Result<Window<T>> {
         let (len, memory) = (data.len(), Memory::Owned(Block::new(data)));
-        let raw = Raw::new::<T>(self, "window_over", len, memory, Location::caller())?;
+        let raw = Raw::new::<T>(self, &"window_over", len, memory, Location::caller())?;
         Ok(Window { raw, element: PhantomData })
     }
 }
 
 impl Raw {
-    fn new<T: Element>(comm: &Comm, call: &str, len: usize, memory: Memory, place: Place) -> Result<Raw> {
-        let _timed = comm.inner.clock.communicating();
+    fn new<T: Element>(comm: &Comm, call: Name, len: usize, memory: Memory, place: Place) -> Result<Raw> {
+        let _in = comm.inner.collective(call, place);
         let part = engine::Part { kind: T::KIND, size: size_of::<T>(), align: align_of::<T>(), len, memory };
         let engine = comm
             .engine()
@@ -127,6 +134,9 @@ impl Raw {
             element: named::<T>(),
             phase: Cell::new(Phase::Quiet),
             held: RefCell::default(),
+            exclusive: RefCell::default(),
+            context: comm.window_context(place),
+            open: comm.inner.watch.opened(&"a window", place),
         })
     }
 
@@ -164,8 +174,8 @@ impl Raw {
         })
     }
 
-    fn step(&self, step: Step, place: Place) -> Outcome<()> {
-        let _timed = self.comm.inner.clock.communicating();
+    fn step(&self, call: Name, step: Step, place: Place) -> Outcome<()> {
+        let _in = self.comm.inner.collective_in(self.context, call, place);
         self.engine.step(step, place)
     }
 
@@ -196,16 +206,18 @@ impl Raw {
         unsafe { std::slice::from_raw_parts_mut(self.engine.base(rank).cast(), self.engine.lens()[rank]) }
     }
 
-    fn close(&self, call: &str, place: Place) -> Result<Option<Block>> {
+    fn close(&self, call: Name, place: Place) -> Result<Option<Block>> {
         self.quiet(call, place)?;
         self.phase.set(Phase::Closed);
-        let _timed = self.comm.inner.clock.communicating();
+        let _in = self.comm.inner.collective_in(self.context, call, place);
         self.engine.close(place).map_err(|fault| self.fault(call, place, fault))
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        self.comm.inner.watch.ended(self.open);
+        self.comm.inner.watch.board().end_context(self.context);
         // Also in an epoch that did not end: accesses of this rank that were under way would have ended the job.
         self.engine.release();
     }
@@ -245,7 +257,7 @@ impl<T: Element> Window<T> {
     /// As for [`Window::local`], or the ranks do not all close it.
     #[track_caller]
     pub fn close(self) -> Result<()> {
-        self.raw.close("close", Location::caller()).map(drop)
+        self.raw.close(&"close", Location::caller()).map(drop)
     }
 
     /// Ends the window and gives this rank's part back: the vector itself where it was made of one. Collective.
@@ -270,7 +282,7 @@ impl<T: Element> Window<T> {
         // SAFETY: as in `local`.
         let copy =
             (!self.raw.engine.keeps()).then(|| unsafe { self.raw.slice(self.raw.comm.rank()) }.to_vec());
-        match self.raw.close("into_vec", place)?.and_then(Block::into_vec::<T>).or(copy) {
+        match self.raw.close(&"into_vec", place)?.and_then(Block::into_vec::<T>).or(copy) {
             Some(data) => Ok(data),
             None => Err(Error::new(ErrorKind::Engine, "into_vec: the window has no vector")),
         }

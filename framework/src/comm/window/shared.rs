@@ -54,7 +54,7 @@ impl Comm {
     #[track_caller]
     pub fn shared_window<T: Element>(&self, len: usize) -> Result<SharedWindow<T>> {
         let memory = Memory::Shared(Block::zeroed::<T>);
-        let raw = Raw::new::<T>(self, "shared_window", len, memory, Location::caller())?;
+        let raw = Raw::new::<T>(self, &"shared_window", len, memory, Location::caller())?;
         Ok(SharedWindow { raw, element: PhantomData })
     }
 }
@@ -97,9 +97,9 @@ impl<T: Element> SharedWindow<T> {
     #[track_caller]
     pub fn read<R>(&mut self, f: impl FnOnce(&Parts<'_, T>) -> Result<R>) -> Result<R> {
         let (raw, place) = (&self.raw, Location::caller());
-        raw.begin("read", place, || raw.step(Step::ReadBegins, place))?;
+        raw.begin("read", place, || raw.step(&"read", Step::ReadBegins, place))?;
         let result = f(&Parts { raw, element: PhantomData });
-        raw.end("read", place, result, raw.step(Step::ReadEnds, place))
+        raw.end("read", place, result, raw.step(&"read", Step::ReadEnds, place))
     }
 
     /// Ends the window and frees its memory at once. Collective.
@@ -108,7 +108,7 @@ impl<T: Element> SharedWindow<T> {
     /// As for [`SharedWindow::local`], or the ranks do not all close it.
     #[track_caller]
     pub fn close(self) -> Result<()> {
-        self.raw.close("close", Location::caller()).map(drop)
+        self.raw.close(&"close", Location::caller()).map(drop)
     }
 }
 

@@ -227,6 +227,18 @@ impl Local {
         self.world.checked
     }
 
+    /// Whether a standard send of so many bytes may wait for its receive.
+    #[inline(always)]
+    pub fn may_wait(&self, bytes: usize) -> bool {
+        self.world.checked || bytes > p2p::BUFFERED
+    }
+
+    /// Whether a vector sent by value, of so many bytes, may wait for its receive.
+    #[inline(always)]
+    pub fn may_wait_with_parcel(&self, _bytes: usize) -> bool {
+        self.world.checked
+    }
+
     #[inline(always)]
     fn world_rank(&self, rank: usize) -> usize {
         self.group.members[rank] as usize

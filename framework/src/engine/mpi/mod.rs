@@ -44,6 +44,9 @@ pub(crate) use request::Request;
 pub(crate) use session::{abort, library_version, start};
 pub(crate) use window::Window;
 
+/// No library sends more bytes at once before it knows that their receive has been posted, unless it was told to.
+const EAGER: usize = 64 << 10;
+
 /// A communicator. The fields that every message needs are copied here.
 pub(crate) struct Mpi {
     comm: ffi::MPI_Comm,
@@ -131,6 +134,12 @@ impl Mpi {
 
     pub fn checked(&self) -> bool {
         self.checked
+    }
+
+    /// Whether a standard send of so many bytes may wait for its receive, and not only for a slow network.
+    #[inline(always)]
+    pub fn may_wait(&self, bytes: usize) -> bool {
+        self.checked || bytes > EAGER
     }
 
     /// The name MPI gives the node.

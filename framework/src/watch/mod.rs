@@ -1,0 +1,191 @@
+//! The watch: what every rank is doing, who waits for whom, and the proof that nobody can go on.
+//!
+//! Each rank writes on a [`Board`], a store or two a call. A thread of each process looks at the boards now and then. Once
+//! a rank has been blocked longer than the patience it looks at all of them (`look`), turns what the ranks need into a
+//! graph (`graph`), and reduces it: whoever runs, and whoever's message is under way, releases those who wait for it.
+//! Whom nothing can release is looked at a second time; if none of them has moved meanwhile, that is a proof, and
+//! `report` says it so that a person can act on it. README.md beside this file explains why the proof holds.
+//!
+//! Nothing here knows of an engine. How boards of other processes are read is in `net`.
+
+mod board;
+mod fixed;
+pub(crate) mod graph;
+mod key;
+mod local;
+mod look;
+mod need;
+mod report;
+mod tally;
+
+pub(crate) use board::{Board, Life, Listed, Members, Name};
+pub(crate) use key::{Class, Key};
+pub(crate) use local::LocalWatch;
+pub(crate) use look::{EXCLUSIVE, SHARED};
+pub(crate) use need::{Need, What, Who};
+
+use crate::engine::Place;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the watch works: whether it does, and how long a rank may be blocked before somebody asks why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub on: bool,
+    pub patience: Duration,
+}
+
+/// How long a rank may be blocked before somebody asks why, unless another time is given.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { on: true, patience: PATIENCE }
+    }
+}
+
+/// A board for each of so many ranks.
+pub(crate) fn boards(ranks: usize) -> Arc<[Arc<Board>]> {
+    (0..ranks).map(|rank| Arc::new(Board::new(rank))).collect()
+}
+
+/// One rank's side of the watch: it belongs to the rank's thread.
+pub(crate) struct Watch {
+    board: Arc<Board>,
+    on: bool,
+    /// How deep calls are nested: only the outermost is shown, with what the innermost needs.
+    depth: Cell<u32>,
+    /// What is needed now, to come back to after a nested call.
+    now: Cell<Need>,
+    /// Handles of things that must be ended, by where they were made.
+    open: RefCell<Vec<Option<(Name, Place)>>>,
+}
+
+impl Watch {
+    pub fn new(board: Arc<Board>, on: bool) -> Watch {
+        Watch { board, on, depth: Cell::new(0), now: Cell::new(Need::NOTHING), open: RefCell::default() }
+    }
+
+    /// One that nobody looks at.
+    pub fn off() -> Watch {
+        Watch::new(Arc::new(Board::new(0)), false)
+    }
+
+    #[inline(always)]
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Goes into a call that needs `need`, until the guard is dropped.
+    #[inline(always)]
+    pub fn enter(&self, name: Name, place: Place, need: Need) -> Inside<'_> {
+        if !self.on {
+            return Inside { watch: None, before: Need::NOTHING };
+        }
+        let depth = self.depth.get();
+        self.depth.set(depth + 1);
+        let before = self.now.replace(need);
+        if depth == 0 {
+            self.board.enter(name, place, &need);
+        } else {
+            self.board.change(&need, None, &[]);
+        }
+        Inside { watch: Some(self), before }
+    }
+
+    /// Says where what the call waits for was started.
+    #[inline(always)]
+    pub fn started_at(&self, origin: Place) {
+        if self.on {
+            let need = self.now.get();
+            self.board.change(&need, Some(origin), &[]);
+        }
+    }
+
+    /// Says that the call needs all or one of these.
+    pub fn needs(&self, what: What, list: &[Listed]) {
+        if self.on {
+            let need = Need::list(what);
+            self.now.set(need);
+            self.board.change(&need, None, list);
+        }
+    }
+
+    /// Counts one more under a key. Its number, or 0 if that is not known.
+    #[inline(always)]
+    pub fn count(&self, key: Key, bytes: usize, place: Place) -> u64 {
+        if self.on && key.context() != key::CONTEXTS {
+            self.board.tally.add(key, 1, bytes as u64, place)
+        } else {
+            0
+        }
+    }
+
+    /// Counts one less.
+    pub fn uncount(&self, key: Key, place: Place) {
+        if self.on && key.context() != key::CONTEXTS {
+            self.board.tally.add(key, u64::MAX, 0, place);
+        }
+    }
+
+    /// Enters the next collective call of a communicator; its number.
+    #[inline(always)]
+    pub fn enter_collective(&self, context: u32, name: Name, place: Place) -> u64 {
+        let number = self.count(Key::new(Class::Entered, context, None, None), 0, place);
+        if self.on {
+            self.board.remember(context, number, name, place);
+        }
+        number
+    }
+
+    /// A handle of something that must be ended; its number for [`Watch::ended`].
+    pub fn opened(&self, name: Name, place: Place) -> usize {
+        let mut open = self.open.borrow_mut();
+        match open.iter().position(Option::is_none) {
+            Some(free) => {
+                open[free] = Some((name, place));
+                free
+            }
+            None => {
+                open.push(Some((name, place)));
+                open.len() - 1
+            }
+        }
+    }
+
+    pub fn ended(&self, number: usize) {
+        if let Some(place) = self.open.borrow_mut().get_mut(number) {
+            *place = None;
+        }
+    }
+}
+
+/// The time in a call.
+#[must_use]
+pub(crate) struct Inside<'w> {
+    watch: Option<&'w Watch>,
+    before: Need,
+}
+
+impl Drop for Inside<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(watch) = self.watch {
+            let depth = watch.depth.get() - 1;
+            watch.depth.set(depth);
+            // A list is no longer there.
+            let before = if self.before.is_list() { Need::NOTHING } else { self.before };
+            watch.now.set(before);
+            if depth == 0 {
+                watch.board.leave();
+            } else {
+                watch.board.change(&before, None, &[]);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! A rank's counters, by [`Key`]: one thread counts, others look.
+//!
+//! Segments of slots, each larger than the one before, made when they are needed and never moved, so that whoever looks
+//! needs no lock. A key stands in the first segment in which one of its few slots was free when it came; it is never
+//! removed, so a free slot says that the key is in no later segment.
+
+use super::fixed::Fixed;
+use super::key::Key;
+use crate::engine::Place;
+use std::panic::Location;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The slots of the first segment; the next ones have four times as many each.
+const FIRST: usize = 32;
+const SEGMENTS: usize = 7;
+
+/// The slots of a segment in which a key may stand.
+const REACH: usize = 8;
+
+pub(super) struct Tally {
+    segments: [OnceLock<Box<[Slot]>>; SEGMENTS],
+    /// Whether keys have been left out because all of their slots were taken.
+    full: AtomicBool,
+}
+
+pub(super) struct Slot {
+    key: AtomicU64,
+    count: AtomicU64,
+    bytes: AtomicU64,
+    place: Fixed<Location<'static>>,
+}
+
+/// What stands under a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count {
+    pub key: Key,
+    pub count: u64,
+    pub bytes: u64,
+    /// The source line of the last one.
+    pub place: Option<Place>,
+}
+
+impl Slot {
+    fn empty() -> Slot {
+        Slot {
+            key: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            place: Fixed::new(),
+        }
+    }
+
+    fn read(&self) -> Option<Count> {
+        let key = self.key.load(Ordering::Acquire);
+        (key != 0).then(|| Count {
+            key: Key(key),
+            count: self.count.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            place: self.place.get(),
+        })
+    }
+}
+
+/// Adds to a counter that only this thread writes.
+#[inline(always)]
+fn add(counter: &AtomicU64, by: u64) -> u64 {
+    let now = counter.load(Ordering::Relaxed).wrapping_add(by);
+    counter.store(now, Ordering::Relaxed);
+    now
+}
+
+#[inline(always)]
+fn slots(segment: &[Slot], key: Key) -> impl Iterator<Item = &Slot> {
+    let mask = segment.len() - 1;
+    let start = (key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize;
+    (0..REACH).map(move |i| &segment[(start + i) & mask])
+}
+
+impl Tally {
+    pub fn new() -> Tally {
+        Tally { segments: [const { OnceLock::new() }; SEGMENTS], full: AtomicBool::new(false) }
+    }
+
+    /// Adds to the counter of a key and says what it is now; 0 if there was no room for the key. By the owner only.
+    #[inline(always)]
+    pub fn add(&self, key: Key, by: u64, bytes: u64, place: Place) -> u64 {
+        if let Some(segment) = self.segments[0].get() {
+            for slot in slots(segment, key) {
+                if slot.key.load(Ordering::Relaxed) == key.0 {
+                    add(&slot.bytes, bytes);
+                    slot.place.set(place);
+                    return add(&slot.count, by);
+                }
+            }
+        }
+        self.add_beyond(key, by, bytes, place)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_beyond(&self, key: Key, by: u64, bytes: u64, place: Place) -> u64 {
+        for (index, segment) in self.segments.iter().enumerate() {
+            let new = || (0..FIRST << (2 * index)).map(|_| Slot::empty()).collect();
+            for slot in slots(segment.get_or_init(new), key) {
+                let there = slot.key.load(Ordering::Relaxed);
+                if there == 0 || there == key.0 {
+                    add(&slot.bytes, bytes);
+                    slot.place.set(place);
+                    let now = add(&slot.count, by);
+                    slot.key.store(key.0, Ordering::Release);
+                    return now;
+                }
+            }
+        }
+        self.full.store(true, Ordering::Relaxed);
+        0
+    }
+
+    /// The counter of a key, 0 if it never counted; `None` if that is not known. From any thread.
+    pub fn get(&self, key: Key) -> Option<u64> {
+        for segment in &self.segments {
+            let Some(segment) = segment.get() else { break };
+            for slot in slots(segment, key) {
+                match slot.read() {
+                    None => return Some(0),
+                    Some(count) if count.key == key => return Some(count.count),
+                    Some(_) => {}
+                }
+            }
+        }
+        (!self.full.load(Ordering::Relaxed)).then_some(0)
+    }
+
+    /// All counters. From any thread.
+    pub fn all(&self) -> impl Iterator<Item = Count> {
+        self.segments
+            .iter()
+            .filter_map(OnceLock::get)
+            .flat_map(|segment| segment.iter().filter_map(Slot::read))
+    }
+
+    /// Whether there are keys that were not counted.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::Class;
+    use super::*;
+
+    #[test]
+    fn thousands_of_keys_count_each_for_itself() {
+        let tally = Tally::new();
+        let here = Location::caller();
+        let key = |peer: usize, tag: i32| Key::new(Class::Sent, 3, Some(peer), Some(tag));
+        for round in 1..=3 {
+            for peer in 0..20 {
+                for tag in 0..100 {
+                    assert_eq!(tally.add(key(peer, tag), 1, 8, here), round);
+                }
+            }
+        }
+        assert_eq!(tally.get(key(7, 50)), Some(3));
+        assert_eq!(tally.get(key(7, 500)), Some(0));
+        assert_eq!(tally.all().count(), 2000);
+        assert!(tally.all().all(|count| count.count == 3 && count.bytes == 24));
+        assert!(!tally.is_full());
+    }
+
+    #[test]
+    fn what_has_no_room_is_known_to_be_unknown() {
+        let tally = Tally::new();
+        let here = Location::caller();
+        let key = |tag: i32| Key::new(Class::Sent, 3, Some(0), Some(tag));
+        let room = (0..SEGMENTS).map(|index| FIRST << (2 * index)).sum::<usize>() as i32;
+        for tag in 0..=room {
+            tally.add(key(tag), 1, 0, here);
+        }
+        assert!(tally.is_full());
+        assert_eq!((tally.get(key(0)), tally.get(key(room + 1))), (Some(1), None));
+    }
+}
