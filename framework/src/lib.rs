@@ -26,7 +26,7 @@ pub mod output;
 pub mod run;
 pub mod testing;
 pub mod timing;
-mod watch;
+pub mod watch;
 
 /// The crate behind [`Element`]: views of elements as bytes and back.
 pub use bytemuck;

@@ -5,8 +5,8 @@
 use crate::comm::Comm;
 use crate::engine::local;
 use crate::error::Result;
-use crate::launch::{Watched, first_failure, on_rank_thread};
-use crate::watch::{self, LocalWatch};
+use crate::launch::{Watched, first_failure, on_rank_thread, watch_settings, watch_threads};
+use crate::watch;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,13 +56,14 @@ pub fn try_ranks(size: usize, checked: bool, rank: impl Fn(&Comm) -> Result<()> 
 pub struct Trial {
     size: usize,
     checked: bool,
-    settings: watch::Settings,
+    watch: Option<bool>,
+    patience: Option<Duration>,
 }
 
 impl Trial {
     /// So many ranks, checked and watched.
     pub fn new(size: usize) -> Trial {
-        Trial { size: size.max(1), checked: true, settings: watch::Settings::default() }
+        Trial { size: size.max(1), checked: true, watch: None, patience: None }
     }
 
     /// As [`Launch::checked`](crate::Launch::checked).
@@ -73,13 +74,13 @@ impl Trial {
 
     /// As [`Launch::watch`](crate::Launch::watch).
     pub fn watch(mut self, watch: bool) -> Trial {
-        self.settings.on = watch;
+        self.watch = Some(watch);
         self
     }
 
     /// As [`Launch::patience`](crate::Launch::patience).
     pub fn patience(mut self, patience: Duration) -> Trial {
-        self.settings.patience = patience;
+        self.patience = Some(patience);
         self
     }
 
@@ -88,21 +89,49 @@ impl Trial {
     /// # Errors
     /// The first failure of a rank, or that they wait for each other.
     pub fn run(&self, rank: impl Fn(&Comm) -> Result<()> + Send + Sync) -> Result<()> {
+        self.run_and_warn(&mut Vec::new(), rank)
+    }
+
+    /// As [`Trial::run`]; also what a job warns of at its end: messages that nobody has received, requests and windows
+    /// that nobody has ended.
+    ///
+    /// ```
+    /// let trial = rankine::testing::Trial::new(2).checked(false);
+    /// let mut warnings = Vec::new();
+    /// trial.run_and_warn(&mut warnings, |world| match world.rank() {
+    ///     0 => world.send(&[1.0], 1, 7),
+    ///     _ => Ok(()),
+    /// })?;
+    /// assert!(warnings[0].starts_with("rank 1 has never received a message from rank 0, tag 7"), "{warnings:?}");
+    /// # Ok::<(), rankine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_and_warn(
+        &self,
+        warnings: &mut Vec<String>,
+        rank: impl Fn(&Comm) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
         let world = local::World::new(self.size, 1, self.checked);
-        let (boards, on) = (watch::boards(self.size), self.settings.on);
-        let stuck = Arc::new(Mutex::new(None));
-        let watch = {
-            let (world, stuck) = (world.clone(), stuck.clone());
-            LocalWatch::start(boards.clone(), self.settings, move |error| {
+        let settings = watch_settings(self.watch, self.patience)?;
+        let boards = watch::boards(self.size);
+        let (stuck, told) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())));
+        let hub = {
+            let (world, stuck, told) = (world.clone(), stuck.clone(), told.clone());
+            let stuck = move |error| {
                 *stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 world.abort();
-            })
+            };
+            let told = move |text| told.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            watch_threads(&boards, settings, stuck, told)?
         };
         let rank = &rank;
         let results: Vec<Result<()>> = std::thread::scope(|threads| {
             let handles: Vec<_> = (0..self.size)
                 .map(|me| {
-                    let (world, watched) = (world.clone(), Watched { board: boards[me].clone(), on });
+                    let (world, watched) =
+                        (world.clone(), Watched { board: boards[me].clone(), hub: hub.clone() });
                     threads.spawn(move || {
                         let result = on_rank_thread(&world, me, 1, watched, |comm| rank(&comm));
                         if result.is_err() {
@@ -114,7 +143,15 @@ impl Trial {
                 .collect();
             handles.into_iter().map(|handle| handle.join().expect("panics are caught on the rank")).collect()
         });
-        drop(watch);
+        if let Some(hub) = &hub
+            && results.iter().all(Result::is_ok)
+        {
+            // What the ranks have left is told once all have returned.
+            hub.wait_for_end();
+        }
+        drop(hub);
+        let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        *warnings = told.iter().flat_map(|text| text.lines()).map(str::to_string).collect();
         match stuck.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => first_failure(results.into_iter()),

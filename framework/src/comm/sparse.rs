@@ -69,12 +69,12 @@ impl Comm {
         &self,
         messages: impl IntoIterator<Item = (usize, &'a [T])>,
     ) -> Result<Vec<(usize, Vec<T>)>> {
-        let (call, place, me) = ("exchange_sparse_slices", Location::caller(), self.rank());
+        let (call, place, me): (Name, _, _) = (&"exchange_sparse_slices", Location::caller(), self.rank());
         let messages: Vec<_> = messages.into_iter().collect();
         if let Err(error) = self.check_dests(call, messages.iter().map(|message| message.0), place) {
             return self.send_nothing::<T, _>(call, error, place);
         }
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(call, place);
         let tag = self.sparse_tag();
         self.backstage().scope(|s| {
             let (to_me, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.0 == me);

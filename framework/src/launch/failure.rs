@@ -20,6 +20,13 @@ pub fn report(error: &Error) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes to standard error what a person should know, in one write.
+pub(crate) fn warn(text: &str) {
+    let text = format!("warning: {}\n", text.replace("\nrank", "\nwarning: rank"));
+    // Nothing can be done about a standard error that is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Whether this process should speak for the job before ranks are known: the launcher's rank 0, or a process that
 /// no launcher started. N copies of a usage error help nobody.
 pub fn is_first_process() -> bool {

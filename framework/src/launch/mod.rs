@@ -11,7 +11,7 @@ use crate::comm::Comm;
 use crate::engine::{Engine, local};
 use crate::error::{Error, ErrorKind, Result};
 use crate::timing::Clock;
-use crate::watch::{self, Board, Life, Watch};
+use crate::watch::{self, Board, Hub, Life, Outlets, Watch};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Launch {
         let found = Launcher::detect(|name| std::env::var(name).ok())?;
         let threads = self.threads_per_rank()?;
         let checked = self.checked.or_else(checked_by_environment).unwrap_or(cfg!(debug_assertions));
-        let settings = self.settings()?;
+        let settings = watch_settings(self.watch, self.patience)?;
         let ranks = self.ranks;
         match found {
             Some(launcher) if launcher.ranks > 1 || cfg!(feature = "mpi") => {
@@ -105,20 +105,6 @@ impl Launch {
             }
             _ => on_threads(ranks.unwrap_or(1), threads, checked, settings, rank),
         }
-    }
-
-    fn settings(&self) -> Result<watch::Settings> {
-        let on = self.watch.or_else(|| by_environment("RANKINE_WATCH")).unwrap_or(true);
-        let patience = match (self.patience, std::env::var("RANKINE_PATIENCE")) {
-            (Some(patience), _) => patience,
-            (None, Err(_)) => watch::PATIENCE,
-            (None, Ok(text)) => seconds(&text).ok_or_else(|| {
-                Error::usage(format!("RANKINE_PATIENCE={text:?} is no number of seconds")).help(
-                    "give the seconds a rank may be blocked before the watch asks why, such as 5 or 0.5",
-                )
-            })?,
-        };
-        Ok(watch::Settings { on, patience })
     }
 
     fn threads_per_rank(&self) -> Result<usize> {
@@ -171,6 +157,20 @@ pub fn mpi_library() -> Option<String> {
     library
 }
 
+/// How the watch works: as said, or as the environment has it.
+pub(crate) fn watch_settings(on: Option<bool>, patience: Option<Duration>) -> Result<watch::Settings> {
+    let on = on.or_else(|| by_environment("RANKINE_WATCH")).unwrap_or(true);
+    let patience = match (patience, std::env::var("RANKINE_PATIENCE")) {
+        (Some(patience), _) => patience,
+        (None, Err(_)) => watch::PATIENCE,
+        (None, Ok(text)) => seconds(&text).ok_or_else(|| {
+            Error::usage(format!("RANKINE_PATIENCE={text:?} is no number of seconds"))
+                .help("give the seconds a rank may be blocked before the watch asks why, such as 5 or 0.5")
+        })?,
+    };
+    Ok(watch::Settings { on, patience })
+}
+
 /// A time that a person wrote in seconds.
 fn seconds(text: &str) -> Option<Duration> {
     text.trim().parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
@@ -204,17 +204,18 @@ fn on_threads(
     let boards = watch::boards(ranks);
     let rank = Arc::new(rank);
     let (done, finished) = std::sync::mpsc::channel();
-    let _watch = {
+    let hub = {
         let (world, done) = (world.clone(), done.clone());
-        watch::LocalWatch::start(boards.clone(), settings, move |stuck| {
+        let stuck = move |stuck| {
             // All ranks' calls fail now; this is why.
             let _ = done.send(Err(stuck));
             world.abort();
-        })
+        };
+        watch_threads(&boards, settings, stuck, |text| failure::warn(&text))?
     };
     for me in 0..ranks {
         let (world, rank, done) = (world.clone(), rank.clone(), done.clone());
-        let watch = Watched { board: boards[me].clone(), on: settings.on };
+        let watch = Watched { board: boards[me].clone(), hub: hub.clone() };
         std::thread::Builder::new()
             .name(format!("rank {me}"))
             .spawn(move || {
@@ -248,17 +249,38 @@ pub(crate) fn on_rank_thread(
     let result = failure::catching(me, || {
         let _pool = rank_pool(threads)?;
         world.enter(me);
-        let watch = Rc::new(Watch::new(watched.board, watched.on));
+        let watch = Rc::new(Watch::new(watched.board, watched.hub.map(watch::Lookout::Hub)));
         rank(Comm::world(Engine::Local(local::Local::world(world, me)), Rc::new(Clock::default()), watch))
     });
     board.set_life(if result.is_ok() { Life::Returned } else { Life::Failed });
     result
 }
 
-/// A rank's board, and whether it writes on it.
+/// A rank's board, and who looks at it, if anybody does.
 pub(crate) struct Watched {
     pub board: Arc<Board>,
-    pub on: bool,
+    pub hub: Option<Arc<Hub>>,
+}
+
+/// The watch of ranks that are threads of this process; `None` if it is off.
+pub(crate) fn watch_threads(
+    boards: &Arc<[Arc<Board>]>,
+    settings: watch::Settings,
+    stuck: impl Fn(Error) + Send + 'static,
+    told: impl Fn(String) + Send + 'static,
+) -> Result<Option<Arc<Hub>>> {
+    if !settings.on {
+        return Ok(None);
+    }
+    let outlets = Outlets { stuck: Box::new(stuck), told: Box::new(told) };
+    let node = local::node();
+    let hub = Hub::start(boards.clone(), boards.len(), node, settings, None, outlets);
+    let (hub, _) = hub.map_err(|error| {
+        Error::new(ErrorKind::Setup, format!("cannot start the watch: {error}")).help(
+            "raise the limits of threads and open files (ulimit -u, -n), or run without it (--no-watch)",
+        )
+    })?;
+    Ok(Some(Arc::new(hub)))
 }
 
 /// rayon inside this rank: the rank's own thread is a member of its own pool, so parallel iterators stay within the
@@ -325,15 +347,98 @@ fn under_launcher(
         ));
     }
     let me = session.world_rank();
+    let board = Arc::new(Board::new(me));
+    let mut watchman = None;
     let result = failure::catching(me, || {
         let _pool = rank_pool(threads)?;
-        let watch = Rc::new(Watch::new(Arc::new(Board::new(me)), settings.on));
+        let found = watch_processes(&session, &board, settings)?;
+        let watch = Rc::new(Watch::new(board.clone(), found.as_ref().map(Watchman::look_out)));
+        watchman = found;
         rank(Comm::world(Engine::Mpi(session.comm()), Rc::new(Clock::default()), watch))
     });
-    match result {
-        Ok(()) => session.finish(),
-        Err(error) => bring_down(&error.on_rank(me)),
+    if let Err(error) = result {
+        board.set_life(Life::Failed);
+        bring_down(&error.on_rank(me));
     }
+    board.set_life(Life::Returned);
+    session.settle()?;
+    if let Some(Watchman::Hub(hub, _)) = &watchman {
+        // What all ranks have left is told while they can still be asked; meanwhile MPI goes on.
+        let mut pause = Duration::from_micros(50);
+        while !hub.has_ended() {
+            session.progress();
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_millis(5));
+        }
+    }
+    session.finish()
+}
+
+/// This process's side of the watch.
+#[cfg(feature = "mpi")]
+enum Watchman {
+    Hub(Arc<Hub>, Option<watch::Endpoint>),
+    Member(#[expect(dead_code, reason = "it works until it is dropped")] watch::Member),
+}
+
+#[cfg(feature = "mpi")]
+impl Watchman {
+    fn look_out(&self) -> watch::Lookout {
+        match self {
+            Watchman::Hub(hub, _) => watch::Lookout::Hub(hub.clone()),
+            Watchman::Member(_) => watch::Lookout::Elsewhere,
+        }
+    }
+}
+
+/// Starts the watch of ranks that are processes: rank 0 is the hub. Collective over the job.
+#[cfg(feature = "mpi")]
+fn watch_processes(
+    session: &crate::engine::mpi::Session,
+    board: &Arc<Board>,
+    settings: watch::Settings,
+) -> Result<Option<Watchman>> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    if !settings.on {
+        return Ok(None);
+    }
+    // Nobody watches this.
+    let silent = Rc::new(Watch::new(Arc::new(Board::new(board.rank)), None));
+    let world = Comm::world(Engine::Mpi(session.comm()), Rc::new(Clock::default()), silent);
+    let mut hasher = DefaultHasher::new();
+    let node = world.node();
+    node.hash(&mut hasher);
+    let name = hasher.finish();
+    let mut extremes = [name, !name];
+    world.allreduce_in_place(&mut extremes, crate::op::Min)?;
+    let one_node = extremes[0] == !extremes[1];
+    if world.rank() == 0 {
+        let start = |host| {
+            let boards: Arc<[Arc<Board>]> = [board.clone()].into();
+            let outlets = Outlets {
+                stuck: Box::new(|stuck| bring_down(&stuck)),
+                told: Box::new(|text| failure::warn(&text)),
+            };
+            Hub::start(boards, world.size(), node.clone(), settings, host, outlets)
+        };
+        let listening =
+            watch::Secret::random().and_then(|secret| start(Some((secret, watch::own_addresses(one_node)))));
+        // Without sockets the job runs all the same, and its ranks say what they can.
+        let (hub, endpoint) = listening.or_else(|_| start(None)).map_err(|error| {
+            Error::new(ErrorKind::Setup, format!("cannot start the watch: {error}")).help(
+                "raise the limits of threads and open files (ulimit -u, -n), or run without it (--no-watch)",
+            )
+        })?;
+        world.bcast_value(Some(endpoint.clone()), 0)?;
+        return Ok(Some(Watchman::Hub(Arc::new(hub), endpoint)));
+    }
+    let endpoint = world.bcast_value::<Option<watch::Endpoint>>(None, 0)?;
+    let member = watch::Member::start(board.clone(), node, settings, endpoint, |text| failure::warn(&text));
+    let member = member.map_err(|error| {
+        Error::new(ErrorKind::Setup, format!("cannot start the watch: {error}"))
+            .help("raise the limit of threads (ulimit -u), or run without it (--no-watch)")
+    })?;
+    Ok(Some(Watchman::Member(member)))
 }
 
 #[cfg(test)]

@@ -32,16 +32,19 @@ pub(crate) struct Board {
     contexts: Mutex<Vec<Context>>,
     list: Mutex<Vec<Listed>>,
     recent: [Memory; REMEMBERED],
+    left: Mutex<Vec<String>>,
 }
 
 /// Whether a rank is at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u32)]
-pub(crate) enum Life {
+pub enum Life {
+    /// It is.
     Running = 0,
     /// Its part is over, well.
     Returned = 1,
+    /// It has failed.
     Failed = 2,
     /// Its process is gone.
     Lost = 3,
@@ -169,6 +172,7 @@ impl Board {
             contexts: Mutex::default(),
             list: Mutex::default(),
             recent: [const { Memory::empty() }; REMEMBERED],
+            left: Mutex::default(),
         }
     }
 
@@ -257,12 +261,27 @@ impl Board {
         }
     }
 
+    /// The rank is at that time step.
     pub(crate) fn set_step(&self, step: u64) {
-        self.step.store(step, Ordering::Relaxed);
+        self.step.store(step.saturating_add(1), Ordering::Relaxed);
     }
 
-    pub(super) fn step(&self) -> u64 {
-        self.step.load(Ordering::Relaxed)
+    pub(super) fn step(&self) -> Option<u64> {
+        self.step.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// The source line of the call that the rank is in or was in last.
+    pub(super) fn last_place(&self) -> Option<Place> {
+        self.place.get()
+    }
+
+    /// What the rank leaves behind at its end.
+    pub(super) fn leave_behind(&self, left: Vec<String>) {
+        *lock(&self.left) = left;
+    }
+
+    pub(super) fn left(&self) -> Vec<String> {
+        lock(&self.left).clone()
     }
 
     /// A communicator that this rank has come into; its index in keys.

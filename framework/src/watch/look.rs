@@ -211,13 +211,17 @@ pub(crate) trait Panel {
     fn ask(&mut self, queries: &[(u32, Query)]) -> Vec<Answer>;
     /// Their epochs, now.
     fn epochs(&mut self, ranks: &[u32]) -> Vec<Option<u64>>;
+    /// What each rank has left behind at its end.
+    fn left(&mut self) -> Vec<Vec<String>>;
 }
 
 /// What looking at all ranks has shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finding {
-    /// Whoever is blocked can be released yet.
-    Nothing,
+    /// Whoever is blocked, if anybody is, can be released yet.
+    Nothing {
+        blocked: bool,
+    },
     /// Some have moved between the looks: it pays to look again.
     Moving,
     Stuck(Box<Stuck>),
@@ -258,20 +262,23 @@ impl Facts {
     }
 }
 
-/// Looks twice.
-pub(crate) fn examine(panel: &mut dyn Panel) -> Finding {
+/// Looks once: at the ranks, what they wait for, and what they have counted.
+pub(crate) fn survey(panel: &mut dyn Panel) -> (Vec<RankLook>, Vec<Node>, Facts) {
     let looks = panel.looks();
     let queries: Vec<(u32, Query)> =
         looks.iter().flat_map(questions).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
-    if queries.is_empty() && looks.iter().all(|look| look.call.is_none()) {
-        return Finding::Nothing;
-    }
     let answers = panel.ask(&queries);
     let facts = Facts(queries.into_iter().zip(answers).collect());
     let nodes: Vec<Node> = looks.iter().map(|look| node(look, &looks, &facts)).collect();
+    (looks, nodes, facts)
+}
+
+/// Looks twice.
+pub(crate) fn examine(panel: &mut dyn Panel) -> Finding {
+    let (looks, nodes, _) = survey(panel);
     let stuck = stuck(&nodes);
     if stuck.is_empty() {
-        return Finding::Nothing;
+        return Finding::Nothing { blocked: looks.iter().any(|look| look.call.is_some()) };
     }
     let still = panel.epochs(&stuck);
     if stuck.iter().zip(still).any(|(&rank, epoch)| epoch != Some(looks[rank as usize].epoch)) {
@@ -555,3 +562,41 @@ fn astray(looks: &[RankLook], cores: &[Vec<u32>], panel: &mut dyn Panel) -> Vec<
 
 /// The most ranks that are asked what they have sent that nobody has taken.
 const ASKED: usize = 16;
+
+/// What ranks that have all returned have left: messages that nobody has received, and what each of them did not end.
+pub(crate) fn leftovers(panel: &mut dyn Panel) -> Vec<String> {
+    let looks = panel.looks();
+    let everything = Query { id: None, peer: None };
+    let questions: Vec<(u32, Query)> = looks.iter().map(|look| (look.rank, everything)).collect();
+    let answers = panel.ask(&questions);
+    let mut taken: HashMap<(u32, u64, Option<u32>, Option<i32>), u64> = HashMap::new();
+    for (look, answer) in looks.iter().zip(&answers) {
+        for count in answer.of(Class::Wanted).chain(answer.of(Class::Strayed)) {
+            let sum = taken.entry((look.rank, count.id, count.world, count.tag)).or_default();
+            *sum = sum.wrapping_add(count.count);
+        }
+    }
+    let mut lines = Vec::new();
+    for (look, answer) in looks.iter().zip(&answers) {
+        for sent in answer.of(Class::Sent) {
+            let Some(to) =
+                sent.world.filter(|to| answers.get(*to as usize).is_some_and(|theirs| !theirs.unsure))
+            else {
+                continue;
+            };
+            let received = taken.get(&(to, sent.id, Some(look.rank), sent.tag)).copied().unwrap_or(0);
+            let (left, tag) = (sent.count.wrapping_sub(received) as i64, sent.tag.unwrap_or(0));
+            if left > 0 {
+                let what = if left == 1 { "a message".to_string() } else { format!("{left} messages") };
+                lines.push(format!(
+                    "rank {to} has never received {what} from rank {}, tag {tag} ({})",
+                    look.rank, sent.place
+                ));
+            }
+        }
+    }
+    for (look, left) in looks.iter().zip(panel.left()) {
+        lines.extend(left.iter().map(|what| format!("rank {} has never ended {what}", look.rank)));
+    }
+    lines
+}

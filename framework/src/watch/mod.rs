@@ -9,20 +9,28 @@
 //! Nothing here knows of an engine. How boards of other processes are read is in `net`.
 
 mod board;
+mod clocks;
 mod fixed;
 pub(crate) mod graph;
 mod key;
-mod local;
 mod look;
 mod need;
+mod net;
 mod report;
 mod tally;
+mod view;
 
-pub(crate) use board::{Board, Life, Listed, Members, Name};
+pub use board::Life;
+pub(crate) use board::{Board, Listed, Members, Name};
 pub(crate) use key::{Class, Key};
-pub(crate) use local::LocalWatch;
+use look::leftovers;
 pub(crate) use look::{EXCLUSIVE, SHARED};
 pub(crate) use need::{Need, What, Who};
+pub use net::Endpoint;
+pub(crate) use net::{Hub, Outlets};
+#[cfg(feature = "mpi")]
+pub(crate) use net::{Member, Secret, own_addresses};
+pub use view::RankView;
 
 use crate::engine::Place;
 use std::cell::{Cell, RefCell};
@@ -50,10 +58,20 @@ pub(crate) fn boards(ranks: usize) -> Arc<[Arc<Board>]> {
     (0..ranks).map(|rank| Arc::new(Board::new(rank))).collect()
 }
 
+/// Who looks at a rank's board.
+pub(crate) enum Lookout {
+    /// This process looks at all ranks.
+    Hub(Arc<Hub>),
+    /// Another one asks this one.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has other processes"))]
+    Elsewhere,
+}
+
 /// One rank's side of the watch: it belongs to the rank's thread.
 pub(crate) struct Watch {
     board: Arc<Board>,
     on: bool,
+    hub: Option<Arc<Hub>>,
     /// How deep calls are nested: only the outermost is shown, with what the innermost needs.
     depth: Cell<u32>,
     /// What is needed now, to come back to after a nested call.
@@ -63,13 +81,19 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub fn new(board: Arc<Board>, on: bool) -> Watch {
-        Watch { board, on, depth: Cell::new(0), now: Cell::new(Need::NOTHING), open: RefCell::default() }
-    }
-
-    /// One that nobody looks at.
-    pub fn off() -> Watch {
-        Watch::new(Arc::new(Board::new(0)), false)
+    /// A rank's, that writes on its board if there is somebody who looks at it.
+    pub fn new(board: Arc<Board>, lookout: Option<Lookout>) -> Watch {
+        Watch {
+            board,
+            on: lookout.is_some(),
+            hub: match lookout {
+                Some(Lookout::Hub(hub)) => Some(hub),
+                _ => None,
+            },
+            depth: Cell::new(0),
+            now: Cell::new(Need::NOTHING),
+            open: RefCell::default(),
+        }
     }
 
     #[inline(always)]
@@ -79,6 +103,11 @@ impl Watch {
 
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Lets people look at the job, if this process sees all of it: where they find it.
+    pub fn open_door(&self) -> Option<std::io::Result<Endpoint>> {
+        self.hub.as_ref().map(|hub| hub.open_door())
     }
 
     /// Goes into a call that needs `need`, until the guard is dropped.
@@ -162,6 +191,14 @@ impl Watch {
         if let Some(place) = self.open.borrow_mut().get_mut(number) {
             *place = None;
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let open = self.open.borrow();
+        let left = open.iter().flatten().map(|(name, place)| format!("{name} ({place})"));
+        self.board.leave_behind(left.collect());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a blocked rank needs before it can go on, in five words that its board can hold.
 
-use super::key::{Class, Key};
+use super::key::Key;
 
 /// One thing that a rank waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,15 +130,11 @@ impl Need {
     pub(super) fn is_list(&self) -> bool {
         matches!(self.what, What::All | What::Any)
     }
-
-    /// Whether a receive with a wildcard is needed or wanted.
-    pub(super) fn is_wild(&self) -> bool {
-        self.key.class() == Some(Class::Wanted) && (self.key.peer().is_none() || self.key.tag().is_none())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::Class;
     use super::*;
 
     #[test]

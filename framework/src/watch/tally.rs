@@ -117,21 +117,6 @@ impl Tally {
         0
     }
 
-    /// The counter of a key, 0 if it never counted; `None` if that is not known. From any thread.
-    pub fn get(&self, key: Key) -> Option<u64> {
-        for segment in &self.segments {
-            let Some(segment) = segment.get() else { break };
-            for slot in slots(segment, key) {
-                match slot.read() {
-                    None => return Some(0),
-                    Some(count) if count.key == key => return Some(count.count),
-                    Some(_) => {}
-                }
-            }
-        }
-        (!self.full.load(Ordering::Relaxed)).then_some(0)
-    }
-
     /// All counters. From any thread.
     pub fn all(&self) -> impl Iterator<Item = Count> {
         self.segments
@@ -163,8 +148,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(tally.get(key(7, 50)), Some(3));
-        assert_eq!(tally.get(key(7, 500)), Some(0));
         assert_eq!(tally.all().count(), 2000);
         assert!(tally.all().all(|count| count.count == 3 && count.bytes == 24));
         assert!(!tally.is_full());
@@ -180,6 +163,5 @@ mod tests {
             tally.add(key(tag), 1, 0, here);
         }
         assert!(tally.is_full());
-        assert_eq!((tally.get(key(0)), tally.get(key(room + 1))), (Some(1), None));
     }
 }

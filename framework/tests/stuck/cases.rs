@@ -284,11 +284,7 @@ fn values(world: &Comm) -> Result<()> {
 fn a_scope(world: &Comm) -> Result<()> {
     let other = 1 - world.rank();
     let mut ghost = [0.0];
-    world.scope(|s| {
-        // @scope
-        let _forgotten = s.irecv(&mut ghost, other, 6)?; // @irecv
-        Ok(())
-    })?;
+    world.scope(|s| s.irecv(&mut ghost, other, 6).map(drop))?; // @scope
     world.send(&ghost, other, 6)
 }
 

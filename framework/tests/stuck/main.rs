@@ -41,7 +41,7 @@ fn local(case: &'static Case, ranks: usize) -> Result<(), Failed> {
     match trial.run(case.run) {
         Ok(()) => Err("it did not hang".into()),
         Err(error) if error.kind() != ErrorKind::Deadlock => Err(format!("another error: {error}").into()),
-        Err(error) => compare(case, ranks, &format!("error[deadlock]: {error}\n")),
+        Err(error) => compare(case, ranks, "local", &format!("error[deadlock]: {error}\n")),
     }
 }
 
@@ -66,14 +66,15 @@ fn mpi(case: &'static Case, ranks: usize) -> Result<(), Failed> {
     // What launchers add comes after an empty line or a line of dashes.
     let lines = said[start..].lines().enumerate().take_while(|(i, line)| *i == 0 || line.starts_with("  "));
     let report: String = lines.map(|(_, line)| format!("{line}\n")).collect();
-    compare(case, ranks, &report)
+    compare(case, ranks, "mpi", &report)
 }
 
-fn compare(case: &Case, ranks: usize, report: &str) -> Result<(), Failed> {
+fn compare(case: &Case, ranks: usize, engine: &str, report: &str) -> Result<(), Failed> {
     let report = neutral(report);
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/stuck/golden")
-        .join(format!("{}.{ranks}.txt", case.name));
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/stuck/golden");
+    // Where the engines differ, each has its own.
+    let own = folder.join(format!("{}.{ranks}.{engine}.txt", case.name));
+    let golden = if own.exists() { own } else { folder.join(format!("{}.{ranks}.txt", case.name)) };
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         return std::fs::write(&golden, report)
             .map_err(|error| format!("{}: {error}", golden.display()).into());
@@ -93,7 +94,7 @@ fn neutral(report: &str) -> String {
     let mut rest = report;
     while let Some(at) = rest.find("cases.rs:") {
         // The file's path goes with the line.
-        let from = rest[..at].rfind(|c: char| c == ' ' || c == '(').map_or(0, |space| space + 1);
+        let from = rest[..at].rfind([' ', '(']).map_or(0, |space| space + 1);
         text.push_str(&rest[..from]);
         let after = &rest[at + "cases.rs:".len()..];
         let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());

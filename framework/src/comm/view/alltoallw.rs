@@ -233,7 +233,7 @@ impl Comm {
             sends.iter_mut().for_each(|send| *send = None);
             receives.iter_mut().for_each(|recv| *recv = None);
         }
-        let _timed = self.inner.clock.communicating();
+        let _in = self.inner.collective(&"alltoallw", place);
         let said: Vec<[Terms; 2]> = sends
             .iter()
             .zip(&receives)

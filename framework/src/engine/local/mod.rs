@@ -82,6 +82,11 @@ pub(crate) struct Local {
     spares: Rc<Spares>,
 }
 
+/// The name of this machine.
+pub(crate) fn node() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 impl World {
     pub fn new(size: usize, threads: usize, checked: bool) -> Arc<World> {
         asymmetric::prepare_fences();
@@ -220,7 +225,7 @@ impl Local {
     }
 
     pub fn node(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        node()
     }
 
     pub fn checked(&self) -> bool {

@@ -145,11 +145,24 @@ impl Session {
         }
     }
 
-    /// Ends MPI, once buffered sends are complete; nothing of it may be called afterwards. Collective over the job.
-    pub fn finish(self) -> Result<(), Error> {
+    /// Completes buffered sends.
+    pub fn settle(&self) -> Result<(), Error> {
         self.shared.kept.complete(self.shadow, self.shared.constants.request_null).map_err(|fault| {
             Error::new(ErrorKind::Engine, format!("a buffered send failed at the end of the job: {fault:?}"))
-        })?;
+        })
+    }
+
+    /// Lets MPI see to what other ranks want of this one.
+    pub fn progress(&self) {
+        let (mut flag, mut status) = (0, status::blank());
+        let Constants { any_source, any_tag, .. } = self.shared.constants;
+        // SAFETY: the communicator is live; the outputs are valid for writes.
+        let _ = unsafe { ffi::MPI_Iprobe(any_source, any_tag, self.shadow, &mut flag, &mut status) };
+    }
+
+    /// Ends MPI, once buffered sends are complete; nothing of it may be called afterwards. Collective over the job.
+    pub fn finish(self) -> Result<(), Error> {
+        self.settle()?;
         let constants = &self.shared.constants;
         let freed =
             self.shared.loners.reap(constants).and_then(|()| self.life.reap(constants, When::AtTheEnd));

@@ -1,0 +1,157 @@
+//! The thread of a process that knows one rank: it answers the hub, and calls when its rank is blocked for too long.
+
+use super::super::Settings;
+use super::super::board::Board;
+use super::super::clocks::{Clocks, pace};
+use super::super::report::doing;
+use super::Endpoint;
+use super::guest::Guest;
+use super::talk::{Order, Question, Reply, Word};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(crate) struct Member {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    stream: Mutex<Option<TcpStream>>,
+}
+
+impl Member {
+    /// Starts answering for a rank. `told` gets what a person should know if the hub cannot be reached.
+    pub fn start(
+        board: Arc<Board>,
+        node: String,
+        settings: Settings,
+        hub: Option<Endpoint>,
+        told: impl Fn(String) + Send + 'static,
+    ) -> std::io::Result<Member> {
+        let shared = Arc::new(Shared::default());
+        let mine = shared.clone();
+        let body = move || Body { board: [board], node, settings, shared: mine }.run(hub.as_ref(), &told);
+        let thread = std::thread::Builder::new().name("watch".to_string()).spawn(body)?;
+        Ok(Member { thread: Some(thread), shared })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            if let Some(stream) = &*self.shared.stream.lock().unwrap_or_else(PoisonError::into_inner) {
+                // It is over, whatever the system thinks of it.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// How often a hub that does not answer is called.
+const CALLS: u32 = 5;
+
+struct Body {
+    board: [Arc<Board>; 1],
+    node: String,
+    settings: Settings,
+    shared: Arc<Shared>,
+}
+
+impl Body {
+    fn run(&self, hub: Option<&Endpoint>, told: &dyn Fn(String)) {
+        let mut clocks = Clocks::new(&self.board);
+        let mut why = String::new();
+        let Some(hub) = hub else {
+            return self.alone(&mut clocks, "it cannot open a socket there", told);
+        };
+        for call in 0..CALLS {
+            match self.serve(hub, &mut clocks) {
+                // The hub is through, or gone.
+                Ok(()) => return,
+                Err(error) => why = error.to_string(),
+            }
+            std::thread::park_timeout(Duration::from_millis(200 << call));
+            if self.stopped() {
+                return;
+            }
+        }
+        self.alone(&mut clocks, &why, told);
+    }
+
+    fn stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Acquire)
+    }
+
+    /// Answers the hub until the end. An error says that it could not be reached in the first place.
+    fn serve(&self, hub: &Endpoint, clocks: &mut Clocks) -> std::io::Result<()> {
+        let mut guest = Guest::call(hub.addresses(), &hub.secret())?;
+        *self.shared.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(guest.handle()?);
+        guest.say(&Word::Here(self.board[0].rank as u32))?;
+        let mut life = self.board[0].life();
+        let _ = self.talk(&mut guest, clocks, &mut life);
+        Ok(())
+    }
+
+    fn talk(
+        &self,
+        guest: &mut Guest,
+        clocks: &mut Clocks,
+        life: &mut super::super::Life,
+    ) -> std::io::Result<()> {
+        while !self.stopped() {
+            let order = guest.hear(pace(self.settings.patience))?;
+            if clocks.tick(&self.board, self.settings.patience) {
+                guest.say(&Word::Blocked)?;
+            }
+            if self.board[0].life() != *life {
+                *life = self.board[0].life();
+                guest.say(&Word::Ended(*life))?;
+            }
+            if let Some(Order::Answer(number, question)) = order {
+                let reply = answer(&self.board[0], &self.node, clocks, question);
+                guest.say(&Word::Reply(number, reply))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without a hub: says once if its rank is blocked for long.
+    fn alone(&self, clocks: &mut Clocks, why: &str, told: &dyn Fn(String)) {
+        loop {
+            std::thread::park_timeout(pace(self.settings.patience));
+            if self.stopped() {
+                return;
+            }
+            if clocks.tick(&self.board, self.settings.patience) {
+                let look = self.board[0].look(clocks.since(&self.board[0], Instant::now()));
+                let place = look.call.as_ref().map_or("", |call| &call.place);
+                let (rank, since) = (self.board[0].rank, look.since.as_secs_f64());
+                return told(format!(
+                    "rank {rank} has been blocked for {since:.1} s in {} ({place})\n  the watch cannot reach rank 0 to find out why: {why}",
+                    doing(&look)
+                ));
+            }
+        }
+    }
+}
+
+/// What a rank's process knows.
+pub(super) fn answer(board: &Board, node: &str, clocks: &Clocks, question: Question) -> Reply {
+    match question {
+        Question::Look => Reply::Looked(Box::new(board.look(clocks.since(board, Instant::now())))),
+        Question::Count(queries) => {
+            Reply::Counted(queries.into_iter().map(|query| board.answer(query)).collect())
+        }
+        Question::Epoch => Reply::Epoch(board.epoch()),
+        Question::Totals => Reply::Totals(board.totals(node)),
+        Question::Left => Reply::Left(board.left()),
+    }
+}

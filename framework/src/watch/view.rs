@@ -1,0 +1,107 @@
+//! What a person sees who looks at a running job: a line a rank.
+
+use super::board::{Board, Life};
+use super::graph::{Node, Wait};
+use super::key::Class;
+use super::look::RankLook;
+use super::report::doing;
+use serde::{Deserialize, Serialize};
+
+/// A rank of a running job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RankView {
+    /// In the world.
+    pub rank: u32,
+    /// The node it runs on.
+    pub node: String,
+    /// `running`, `returned`, `failed`, `lost` (its process is gone) or `unseen` (it could not be asked).
+    pub life: Life,
+    /// Whether it is in a call that needs other ranks.
+    pub blocked: bool,
+    /// The call it is in and what that needs; `computing` outside of calls.
+    pub doing: String,
+    /// The call's source line; outside of calls, that of the last one.
+    pub place: String,
+    /// Seconds since it came there.
+    pub since: f64,
+    /// The ranks that could release it; none if that is not known.
+    pub waiting_on: Vec<u32>,
+    /// Messages it has sent, and their bytes.
+    pub messages: u64,
+    /// See `messages`.
+    pub bytes: u64,
+    /// The time step that it is in, where the job has steps.
+    pub step: Option<u64>,
+}
+
+/// What a rank's own process knows of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub node: String,
+    pub messages: u64,
+    pub bytes: u64,
+    pub step: Option<u64>,
+    /// The source line of its last call.
+    pub place: String,
+    /// Communicators and windows that it has, and where it got them.
+    pub open: Vec<String>,
+}
+
+impl Board {
+    /// What this rank has done so far.
+    pub(super) fn totals(&self, node: &str) -> Totals {
+        let sent = self.tally.all().filter(|count| count.key.class() == Some(Class::Sent));
+        let (messages, bytes) = sent.fold((0, 0), |(n, b), count| (n + count.count, b + count.bytes));
+        let contexts = self.contexts();
+        let open = contexts.iter().filter(|context| context.live).filter_map(|context| context.origin);
+        Totals {
+            node: node.to_string(),
+            messages,
+            bytes,
+            step: self.step(),
+            place: self.last_place().map(|place| place.to_string()).unwrap_or_default(),
+            open: open.map(|place| place.to_string()).collect(),
+        }
+    }
+}
+
+/// The lines of all ranks, those in trouble first: gone ones, then blocked ones, the longest first.
+pub(crate) fn views(looks: &[RankLook], nodes: &[Node], totals: &[Totals]) -> Vec<RankView> {
+    let mut views: Vec<RankView> = looks
+        .iter()
+        .zip(nodes)
+        .zip(totals)
+        .map(|((look, node), totals)| {
+            let mut waiting_on = Vec::new();
+            if let Node::Waiting(wait) = node {
+                wait.ranks(&mut waiting_on);
+            }
+            waiting_on.sort_unstable();
+            waiting_on.dedup();
+            RankView {
+                rank: look.rank,
+                node: totals.node.clone(),
+                life: look.life,
+                blocked: matches!(node, Node::Waiting(wait) if *wait != Wait::Nothing),
+                doing: doing(look),
+                place: look.call.as_ref().map_or(&totals.place, |call| &call.place).clone(),
+                since: look.since.as_secs_f64(),
+                waiting_on,
+                messages: totals.messages,
+                bytes: totals.bytes,
+                step: totals.step,
+            }
+        })
+        .collect();
+    let trouble = |view: &RankView| match view.life {
+        Life::Lost | Life::Failed => 0,
+        Life::Unseen => 1,
+        Life::Running if view.blocked => 2,
+        Life::Running => 3,
+        Life::Returned => 4,
+    };
+    views.sort_by(|a, b| {
+        trouble(a).cmp(&trouble(b)).then(b.since.total_cmp(&a.since)).then(a.rank.cmp(&b.rank))
+    });
+    views
+}
