@@ -1,18 +1,19 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{bench, doctor, info, list, run, submit};
+use crate::{bench, doctor, info, list, run, submit, top};
 use clap::Parser;
 use rankine::run::{Entry, JobFile, nearest, show};
 use rankine::{Error, Result};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rank-based SPMD computing: one kernel on threads, under mpirun and under Slurm
 #[derive(Debug, Parser)]
 #[command(name = "rankine", version, subcommand_required = true, max_term_width = 100)]
 #[command(
     after_help = "Under a launcher: mpirun -n 4 rankine run heat3d, or srun -n 4 --mpi=pmix rankine run heat3d.\n\
-    Exit codes: 0 ok, 1 verification failed, 2 usage, 3 MPI or launcher, 4 input or output, 5 mismatched calls, \
+    Exit codes: 0 ok, 1 verification failed, 2 usage, 3 MPI or launcher, 4 input or output, 5 a hang or \
+    mismatched calls, \
     6 a rank failed."
 )]
 struct Line {
@@ -57,6 +58,20 @@ pub enum Command {
         #[command(subcommand)]
         what: bench::Bench,
     },
+    /// What each rank of a running job is doing, those in trouble first
+    Top {
+        /// The run's directory [default: the newest in runs/]
+        run: Option<PathBuf>,
+        /// Look once instead of again and again
+        #[arg(long)]
+        once: bool,
+        /// As JSON, once
+        #[arg(long)]
+        json: bool,
+        /// Seconds between two looks
+        #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+        every: f64,
+    },
     /// Look for faults in the set-up: MPI, launcher, HDF5, cores, Slurm
     Doctor {
         /// As JSON
@@ -98,6 +113,7 @@ impl Command {
             Command::Run { words } => run::run(words),
             Command::Submit { words } => submit::submit(words),
             Command::Bench { what } => bench::bench(what),
+            Command::Top { run, once, json, every } => top::top(run, once, json, every),
             Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
         }
     }

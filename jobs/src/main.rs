@@ -8,6 +8,7 @@ mod info;
 mod list;
 mod run;
 mod submit;
+mod top;
 
 fn main() -> std::process::ExitCode {
     rankine::run::once(cli::parse().and_then(cli::Command::execute))

@@ -3,11 +3,11 @@
 //! The watch counts messages by communicator, rank and tag; see `watch`. Whoever starts an operation keeps its [`Trace`], so
 //! that a later wait can say what it waits for.
 
-use super::Inner;
+use super::{Comm, Inner};
 use crate::comm::element::Kind;
 use crate::engine::{Call, Collective, Envelope, Fault, From, Matched, Mode, Outcome, Place, Tagged};
 use crate::timing::Section;
-use crate::watch::{self, Class, Key, Listed, Name, Need, What, Who};
+use crate::watch::{self, Class, Endpoint, Key, Listed, Name, Need, What, Who};
 
 /// An operation under way, as the watch knows it.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,18 @@ fn tag_of(tagged: Tagged) -> Option<i32> {
     match tagged {
         Tagged::Any => None,
         Tagged::Tag(tag) => Some(tag),
+    }
+}
+
+impl Comm {
+    /// Lets people look at the job, if this process sees all ranks; where they find it.
+    pub(crate) fn open_door(&self) -> Option<std::io::Result<Endpoint>> {
+        self.inner.watch.open_door()
+    }
+
+    /// This rank is at that time step.
+    pub(crate) fn at_step(&self, step: u64) {
+        self.inner.watch.board().set_step(step);
     }
 }
 

@@ -362,7 +362,7 @@ fn under_launcher(
     }
     board.set_life(Life::Returned);
     session.settle()?;
-    if let Some(Watchman::Hub(hub, _)) = &watchman {
+    if let Some(Watchman::Hub(hub)) = &watchman {
         // What all ranks have left is told while they can still be asked; meanwhile MPI goes on.
         let mut pause = Duration::from_micros(50);
         while !hub.has_ended() {
@@ -377,7 +377,7 @@ fn under_launcher(
 /// This process's side of the watch.
 #[cfg(feature = "mpi")]
 enum Watchman {
-    Hub(Arc<Hub>, Option<watch::Endpoint>),
+    Hub(Arc<Hub>),
     Member(#[expect(dead_code, reason = "it works until it is dropped")] watch::Member),
 }
 
@@ -385,7 +385,7 @@ enum Watchman {
 impl Watchman {
     fn look_out(&self) -> watch::Lookout {
         match self {
-            Watchman::Hub(hub, _) => watch::Lookout::Hub(hub.clone()),
+            Watchman::Hub(hub) => watch::Lookout::Hub(hub.clone()),
             Watchman::Member(_) => watch::Lookout::Elsewhere,
         }
     }
@@ -429,8 +429,8 @@ fn watch_processes(
                 "raise the limits of threads and open files (ulimit -u, -n), or run without it (--no-watch)",
             )
         })?;
-        world.bcast_value(Some(endpoint.clone()), 0)?;
-        return Ok(Some(Watchman::Hub(Arc::new(hub), endpoint)));
+        world.bcast_value(Some(endpoint), 0)?;
+        return Ok(Some(Watchman::Hub(Arc::new(hub))));
     }
     let endpoint = world.bcast_value::<Option<watch::Endpoint>>(None, 0)?;
     let member = watch::Member::start(board.clone(), node, settings, endpoint, |text| failure::warn(&text));

@@ -133,6 +133,23 @@ pub fn write_bytes(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<()> {
     part.commit()
 }
 
+/// As [`write_json`], a file that only its owner can read.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_secret(path: impl Into<PathBuf>, value: &impl Serialize) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = path.into();
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::io(format!("cannot write {} as JSON: {error}", path.display())))?;
+    let part = Part::create(path)?;
+    fs::set_permissions(part.part(), fs::Permissions::from_mode(0o600))
+        .and_then(|()| File::options().write(true).open(part.part()))
+        .and_then(|mut file| file.write_all(&text))
+        .map_err(|error| failure("write", part.path(), &error))?;
+    part.commit()
+}
+
 /// Writes a text file, whole or not at all.
 ///
 /// # Errors

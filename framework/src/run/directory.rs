@@ -16,7 +16,9 @@ pub(super) const TIMINGS: &str = "timings.json";
 pub(super) const RESULT: &str = "result.json";
 pub(super) const PROGRESS: &str = "progress.json";
 pub(super) const OUT: &str = "out";
-const OURS: [&str; 5] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS];
+/// Where the running job can be looked at; gone when it has ended well.
+pub(super) const WATCH: &str = "watch.json";
+const OURS: [&str; 6] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH];
 /// What whoever submits a job puts there before the run begins.
 const BEFORE: [&str; 3] = ["slurm.log", "job.sh", "log"];
 

@@ -15,6 +15,7 @@ use crate::launch::Launch;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A kernel whose type is forgotten.
 #[derive(Clone, Copy)]
@@ -277,6 +278,12 @@ impl Job {
         }
         if let Some(threads) = self.options.threads {
             launch = launch.threads(threads);
+        }
+        if let Some(patience) = self.options.patience {
+            launch = launch.patience(Duration::try_from_secs_f64(patience).unwrap_or(Duration::MAX));
+        }
+        if self.options.no_watch {
+            launch = launch.watch(false);
         }
         let (kernel, options) = (self.kernel, self.options);
         launch.run(move |comm| {

@@ -12,7 +12,7 @@ use super::{memory, parameters};
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Verdict};
-use crate::output::files::{write_json, write_text};
+use crate::output::files::{write_json, write_secret, write_text};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -110,11 +110,13 @@ impl<K: Kernel> Run<K> {
             }
         };
         made.keep();
+        let door = Door::open(comm, path.as_deref());
         let mut readings = Readings { setup: began.elapsed(), ..Readings::default() };
         let (mut ticker, mut step) = (ticker, 0);
         let summary = self
             .advance(comm, &mut data, &mut output, &mut ticker, &mut step, &mut readings)
             .and_then(|()| self.conclude(comm, &mut data, output, &path, provenance, step, readings));
+        drop(door);
         match summary {
             Ok(summary) => {
                 if comm.rank() == 0 {
@@ -200,6 +202,7 @@ impl<K: Kernel> Run<K> {
         let planned = self.kernel.steps();
         let mut ended = planned == Some(0);
         while !ended {
+            comm.at_step(*step);
             let flow = self.kernel.step(comm, data)?;
             *step += 1;
             ended = flow == ControlFlow::Break(()) || planned == Some(*step);
@@ -276,6 +279,30 @@ impl<K: Kernel> Run<K> {
         let text = toml::to_string(&job)
             .map_err(|error| Error::usage(format!("the parameters cannot be written as TOML: {error}")))?;
         Ok(format!("# The same run again: --job with this file, from the same working directory.\n{text}"))
+    }
+}
+
+/// While it is there, people may look at the job: the run's directory says where.
+struct Door(Option<PathBuf>);
+
+impl Door {
+    /// On the rank whose process sees all ranks, if there is one. A job that cannot be looked at runs all the same.
+    fn open(comm: &Comm, directory: Option<&Path>) -> Door {
+        let file = directory.filter(|_| comm.rank() == 0).map(|directory| directory.join(directory::WATCH));
+        let opened = file.filter(|file| match comm.open_door() {
+            Some(Ok(endpoint)) => write_secret(file, &endpoint).is_ok(),
+            _ => false,
+        });
+        Door(opened)
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Some(file) = &self.0 {
+            // Nobody answers there any more; a file that stays says no more than that.
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 

@@ -28,6 +28,12 @@ pub struct Options {
     /// Seconds between progress lines in a log, and between updates of progress.json
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     pub progress: f64,
+    /// Seconds a rank may be blocked before the watch asks why [default: RANKINE_PATIENCE or 5]
+    #[arg(long, value_name = "SECONDS")]
+    pub patience: Option<f64>,
+    /// Do not look for ranks that wait for ever
+    #[arg(long)]
+    pub no_watch: bool,
 }
 
 impl Default for Options {
@@ -40,6 +46,8 @@ impl Default for Options {
             overwrite: false,
             no_output: false,
             progress: 10.0,
+            patience: None,
+            no_watch: false,
         }
     }
 }
@@ -60,6 +68,12 @@ impl Options {
         if !(self.progress > 0.0 && self.progress.is_finite()) {
             return Err(Error::usage(format!("--progress {}: no interval", self.progress))
                 .help("give a number of seconds above zero"));
+        }
+        if let Some(patience) = self.patience
+            && std::time::Duration::try_from_secs_f64(patience).is_err()
+        {
+            return Err(Error::usage(format!("--patience {patience}: no time"))
+                .help("give a number of seconds, such as 5 or 0.5"));
         }
         if self.no_output && self.out.is_some() {
             return Err(Error::usage("--out and --no-output contradict each other").help("give one of them"));
@@ -105,6 +119,8 @@ mod tests {
             Options { threads: Some(0), ..Options::default() },
             Options { every: Some(0), ..Options::default() },
             Options { progress: f64::NAN, ..Options::default() },
+            Options { patience: Some(-1.0), ..Options::default() },
+            Options { patience: Some(f64::INFINITY), ..Options::default() },
             Options { no_output: true, out: Some("x".into()), ..Options::default() },
         ] {
             assert_eq!(options.check().unwrap_err().exit_code(), 2, "{options:?}");

@@ -157,7 +157,8 @@ fn wanted(need: &NeedLook, context: &ContextLook, call: &CallLook) -> String {
     let world = |peer: Option<u32>| peer.and_then(|peer| context.members.world(peer));
     let peer = world(need.peer).map_or("any rank".to_string(), |rank| rank.to_string());
     let tag = need.tag.map_or("any tag".to_string(), |tag| format!("tag {tag}"));
-    let kind = if need.element == 0 { String::new() } else { format!(" {}", Kind::name_of(need.element.into())) };
+    let kind =
+        if need.element == 0 { String::new() } else { format!(" {}", Kind::name_of(need.element.into())) };
     let inside = inside(context);
     let (name, started) = match (waits(&call.name), &need.origin) {
         (true, Some(origin)) => (None, format!(" ({origin})")),

@@ -76,6 +76,7 @@ impl Guest {
         }
     }
 
+    #[cfg(feature = "mpi")]
     /// Another handle of the connection, to end it from another thread.
     pub fn handle(&self) -> Result<TcpStream> {
         self.stream.try_clone()

@@ -5,8 +5,9 @@ use super::super::board::Board;
 use super::super::clocks::{Clocks, pace};
 use super::super::report::doing;
 use super::Endpoint;
+use super::answer::answer;
 use super::guest::Guest;
-use super::talk::{Order, Question, Reply, Word};
+use super::talk::{Order, Word};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,18 +141,5 @@ impl Body {
                 ));
             }
         }
-    }
-}
-
-/// What a rank's process knows.
-pub(super) fn answer(board: &Board, node: &str, clocks: &Clocks, question: Question) -> Reply {
-    match question {
-        Question::Look => Reply::Looked(Box::new(board.look(clocks.since(board, Instant::now())))),
-        Question::Count(queries) => {
-            Reply::Counted(queries.into_iter().map(|query| board.answer(query)).collect())
-        }
-        Question::Epoch => Reply::Epoch(board.epoch()),
-        Question::Totals => Reply::Totals(board.totals(node)),
-        Question::Left => Reply::Left(board.left()),
     }
 }

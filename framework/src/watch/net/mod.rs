@@ -4,15 +4,17 @@
 //! so a process that goes away is noticed, and nothing is sent while nothing is wrong. A viewer (`rankine top`) calls the hub,
 //! too. All of it needs the job's secret (`wire`), and none of it needs MPI: the threads sleep on their sockets.
 
+mod answer;
 mod guest;
 mod host;
 mod hub;
+#[cfg(feature = "mpi")]
 mod member;
 mod talk;
 mod wire;
 
 pub(crate) use hub::{Hub, Outlets};
-#[cfg_attr(not(feature = "mpi"), allow(unused_imports, reason = "only MPI has other processes"))]
+#[cfg(feature = "mpi")]
 pub(crate) use member::Member;
 pub(crate) use wire::Secret;
 
@@ -36,6 +38,7 @@ impl Endpoint {
         Endpoint { addresses, secret: secret.bytes() }
     }
 
+    #[cfg(feature = "mpi")]
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
