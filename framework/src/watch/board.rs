@@ -356,12 +356,14 @@ mod tests {
                     let (peer, tag) = (number as usize % 1000, number as i32 % 1000);
                     let key = Key::new(Class::Wanted, 0, Some(peer), Some(tag));
                     board.enter(&"recv", Location::caller(), &Need::new(What::Message, key, number % 1000));
+                    // Some calls take long enough to be read.
+                    (0..number % 3 * 20).for_each(|_| std::hint::spin_loop());
                     board.leave();
                 }
             })
         };
         let mut inside = 0;
-        for _ in 0..200_000 {
+        while inside < 10_000 {
             if let Some(call) = board.read().call {
                 let (peer, tag) = (call.need.key.peer(), call.need.key.tag());
                 assert_eq!(
@@ -373,6 +375,5 @@ mod tests {
         }
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
-        assert!(inside > 0);
     }
 }
