@@ -153,7 +153,7 @@ impl Comm {
         let context = self.inner.watch.board().add_context(id, members_there, Some(place));
         let number = self.inner.watch.enter_collective(context, call, place);
         let need = Need::new(What::Collective, Key::new(Class::Entered, context, None, None), number);
-        let _in = self.inner.within(call, place, Need { who: Who::All, ..need });
+        let _in = self.inner.within(call, place, need.who(Who::All));
         let engine = self.engine().create_group(&members, tag, place);
         let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
         Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))

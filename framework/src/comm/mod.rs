@@ -98,7 +98,7 @@ pub(crate) struct Inner {
     tables: scope::Spares,
     notes: notes::Notes,
     /// For the collectives with counts.
-    pub(crate) scratch: Cell<collective::Scratch>,
+    pub(crate) scratch: RefCell<collective::Scratch>,
     backstage: backstage::Backstage,
 }
 
@@ -137,7 +137,7 @@ impl Comm {
                 groups: RefCell::default(),
                 tables: Default::default(),
                 notes: Default::default(),
-                scratch: Cell::default(),
+                scratch: RefCell::default(),
                 backstage: Default::default(),
             }),
         }

@@ -482,7 +482,10 @@ impl Comm {
             self.engine().isend(mode, data.as_ptr().cast(), size_of_val(&data[..]), T::KIND, dest, tag)
         };
         match started {
-            Ok(request) => Ok(OwnedSend(Owned::new(self.inner.clone(), (request, trace), data))),
+            Ok(request) => {
+                let request = request.unwrap_or_else(|| self.engine().over());
+                Ok(OwnedSend(Owned::new(self.inner.clone(), (request, trace), data)))
+            }
             Err(fault) => Err(self.fault(call, place, fault, named::<T>())),
         }
     }

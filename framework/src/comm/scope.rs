@@ -8,7 +8,7 @@ use super::p2p::{Source, Tag, named};
 use super::request::{Buffer, Request};
 use super::view::Deferred;
 use super::watched::Trace;
-use super::{Comm, Element};
+use super::{Comm, Element, Kind};
 use crate::engine::{self, Engine, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::watch::Name;
@@ -30,20 +30,82 @@ pub(crate) struct Entry {
     trace: Trace,
 }
 
+/// The index of an operation that was over when it was started, and has no entry.
+const OVER: usize = usize::MAX;
+
 impl<'c> Table<'c> {
+    #[inline]
     fn add(&self, request: engine::Request, trace: Trace) -> usize {
         let mut entries = self.entries.borrow_mut();
+        if entries.capacity() == 0 {
+            // Those of a scope that has ended, unless all are in use.
+            *entries = self.comm.inner.tables.borrow_mut().pop().unwrap_or_default();
+        }
         entries.push(Some(Entry { request, trace }));
         self.open.set(self.open.get() + 1);
         entries.len() - 1
     }
 
+    #[inline]
     fn close(&self, entry: &mut Option<Entry>) {
         *entry = None;
         self.open.set(self.open.get() - 1);
     }
 
+    /// Starts a send and gives its index. One function for all types, so that no request is handed up through them.
+    ///
+    /// # Safety
+    /// `data` stays as it is until the operation is complete or cancelled.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments, reason = "those of the call, and what its errors need")]
+    unsafe fn start_send(
+        &self,
+        call: &str,
+        mode: Mode,
+        data: &[u8],
+        kind: Kind,
+        (dest, tag): (usize, i32),
+        place: Place,
+        element: fn() -> (&'static str, usize),
+    ) -> Result<usize> {
+        self.comm.check_dest(call, dest, tag, place)?;
+        let _timed = self.comm.inner.clock.communicating();
+        let trace = self.comm.inner.sending(mode, data.len(), kind, dest, tag, place);
+        // SAFETY: the caller's promise is passed on.
+        match unsafe { self.comm.engine().isend(mode, data.as_ptr(), data.len(), kind, dest, tag) } {
+            Ok(None) => Ok(OVER),
+            Ok(Some(request)) => Ok(self.add(request, trace)),
+            Err(fault) => Err(self.comm.fault(call, place, fault, element())),
+        }
+    }
+
+    /// Starts a receive and gives its index, as [`Table::start_send`].
+    ///
+    /// # Safety
+    /// The bytes are valid for writes, and nobody else touches them, until the operation is complete or cancelled.
+    #[inline(never)]
+    unsafe fn start_recv(
+        &self,
+        (data, len): (*mut u8, usize),
+        kind: Kind,
+        (source, tag): (Source, Tag),
+        place: Place,
+        element: fn() -> (&'static str, usize),
+    ) -> Result<usize> {
+        let (from, tagged) = self.comm.check_source("irecv", source, tag, place)?;
+        let _timed = self.comm.inner.clock.communicating();
+        let trace = self.comm.inner.receiving(kind, from, tagged, place);
+        // SAFETY: the caller's promise is passed on.
+        match unsafe { self.comm.engine().irecv(data, len, kind, from, tagged) } {
+            Ok(request) => Ok(self.add(request, trace)),
+            Err(fault) => Err(self.comm.fault("irecv", place, fault, element())),
+        }
+    }
+
     pub fn wait(&self, index: usize, call: Name, place: Place) -> Outcome<Envelope> {
+        if index == OVER {
+            return Ok(engine::exchange::OVER);
+        }
         let entry = &mut self.entries.borrow_mut()[index];
         let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
         let outcome = {
@@ -58,6 +120,9 @@ impl<'c> Table<'c> {
     }
 
     pub fn test(&self, index: usize) -> Outcome<Option<Envelope>> {
+        if index == OVER {
+            return Ok(Some(engine::exchange::OVER));
+        }
         let entry = &mut self.entries.borrow_mut()[index];
         let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
         let outcome = self.comm.engine().test(request);
@@ -71,12 +136,18 @@ impl<'c> Table<'c> {
     }
 
     pub fn look(&self, index: usize, look: &mut dyn FnMut(&Engine, &mut engine::Request)) {
+        if index == OVER {
+            return look(self.comm.engine(), &mut self.comm.engine().over());
+        }
         let entry = &mut self.entries.borrow_mut()[index];
         look(self.comm.engine(), &mut entry.as_mut().expect("a handle is used once").request);
     }
 
     /// Notes what the engine said of an operation.
     pub fn conclude(&self, index: usize, outcome: Outcome<Envelope>) -> Outcome<Envelope> {
+        if index == OVER {
+            return outcome;
+        }
         let entry = &mut self.entries.borrow_mut()[index];
         if let Some(Entry { trace, .. }) = entry {
             self.comm.inner.arrived(trace, &outcome);
@@ -89,9 +160,10 @@ impl<'c> Table<'c> {
 
     /// What waiting for an operation waits for.
     pub fn trace(&self, index: usize) -> Option<Trace> {
-        self.entries.borrow()[index].as_ref().map(|entry| entry.trace)
+        self.entries.borrow().get(index).and_then(|entry| entry.as_ref().map(|entry| entry.trace))
     }
 
+    /// Of a receive, which is never over when it is started.
     pub fn cancel_recv(&self, index: usize) -> Outcome<Option<Envelope>> {
         let entry = &mut self.entries.borrow_mut()[index];
         let Entry { request, trace } = entry.as_mut().expect("a handle is used once");
@@ -146,10 +218,12 @@ impl Drop for Table<'_> {
                 .on_rank(self.comm.rank());
             self.cancel(&why);
         }
-        // The next scope writes its records where these were.
-        let mut entries = self.entries.take();
-        entries.clear();
-        self.comm.inner.tables.borrow_mut().push(entries);
+        let entries = self.entries.get_mut();
+        if entries.capacity() > 0 {
+            // The next scope writes its records where these were.
+            entries.clear();
+            self.comm.inner.tables.borrow_mut().push(std::mem::take(entries));
+        }
     }
 }
 
@@ -210,8 +284,7 @@ impl Comm {
         f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
     ) -> Result<R> {
         let place = Location::caller();
-        let entries = RefCell::new(self.inner.tables.borrow_mut().pop().unwrap_or_default());
-        let table = Table { comm: self, entries, open: Cell::new(0) };
+        let table = Table { comm: self, entries: RefCell::default(), open: Cell::new(0) };
         let scope = Scope { table, deferred: Deferred::default(), scope: PhantomData, env: PhantomData };
         match f(&scope) {
             Ok(value) => {
@@ -276,16 +349,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         tag: i32,
         place: Place,
     ) -> Result<Request<'scope, &'scope [T]>> {
-        let comm = self.table.comm;
-        comm.check_dest(call, dest, tag, place)?;
-        let _timed = comm.inner.clock.communicating();
-        let trace = comm.inner.sending(mode, size_of_val(data), T::KIND, dest, tag, place);
+        let bytes = bytemuck::cast_slice(data);
         // SAFETY: `data` is borrowed for all of 'scope, and the table completes or cancels the operation before
         // 'scope ends, whatever becomes of the handle.
-        let started =
-            unsafe { comm.engine().isend(mode, data.as_ptr().cast(), size_of_val(data), T::KIND, dest, tag) };
-        let request = started.map_err(|fault| comm.fault(call, place, fault, named::<T>()))?;
-        Ok(Request::new(&self.table, self.table.add(request, trace), <&[T]>::lay_down(data), place))
+        let index =
+            unsafe { self.table.start_send(call, mode, bytes, T::KIND, (dest, tag), place, named::<T>) }?;
+        Ok(Request::new(&self.table, index, <&[T]>::lay_down(data), place))
     }
 
     pub(crate) fn irecv_at<T: Element>(
@@ -295,18 +364,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         tag: Tag,
         place: Place,
     ) -> Result<Request<'scope, &'scope mut [T]>> {
-        let comm = self.table.comm;
-        let (from, tagged) = comm.check_source("irecv", source, tag, place)?;
-        let _timed = comm.inner.clock.communicating();
-        let trace = comm.inner.receiving(T::KIND, from, tagged, place);
         let raw = <&mut [T]>::lay_down(data);
+        let bytes = (raw.0.as_ptr().cast(), raw.1 * size_of::<T>());
         // SAFETY: `data` is borrowed mutably for all of 'scope and only the raw parts of it are kept until the
         // operation is complete; the table completes or cancels it before 'scope ends.
-        let started = unsafe {
-            comm.engine().irecv(raw.0.as_ptr().cast(), raw.1 * size_of::<T>(), T::KIND, from, tagged)
-        };
-        let request = started.map_err(|fault| comm.fault("irecv", place, fault, named::<T>()))?;
-        Ok(Request::new(&self.table, self.table.add(request, trace), raw, place))
+        let index = unsafe { self.table.start_recv(bytes, T::KIND, (source, tag), place, named::<T>) }?;
+        Ok(Request::new(&self.table, index, raw, place))
     }
 
     /// Starts receiving a message that was matched; as [`Scope::irecv`].

@@ -12,38 +12,19 @@ use crate::watch::{self, Class, Endpoint, Key, Listed, Name, Need, What, Who};
 /// An operation under way, as the watch knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trace {
-    key: Key,
+    need: Need,
     place: Place,
-    number: u32,
-    root: u32,
-    what: What,
-    element: u8,
-    who: Who,
 }
-
-/// No root.
-const NONE: u32 = u32::MAX;
 
 impl Trace {
     /// Of an operation that waits for nobody.
     pub fn of_nothing(place: Place) -> Trace {
-        let (what, who) = (What::Nothing, Who::Nobody);
-        Trace { key: Need::NOTHING.key, place, number: 0, root: NONE, what, element: 0, who }
-    }
-
-    #[inline(always)]
-    fn new(what: What, key: Key, number: u64, element: u8, place: Place) -> Trace {
-        Trace { key, place, number: number as u32, root: NONE, what, element, who: Who::Nobody }
+        Trace { need: Need::NOTHING, place }
     }
 
     #[inline(always)]
     pub fn need(&self) -> Need {
-        Need {
-            element: self.element,
-            who: self.who,
-            root: (self.root != NONE).then_some(self.root as usize),
-            ..Need::new(self.what, self.key, self.number.into())
-        }
+        self.need
     }
 
     /// Where it was started.
@@ -52,7 +33,7 @@ impl Trace {
     }
 
     pub fn listed(&self) -> Listed {
-        Listed { need: self.need(), origin: self.place }
+        Listed { need: self.need, origin: self.place }
     }
 }
 
@@ -106,15 +87,16 @@ impl Inner {
     pub fn collective_in(&self, context: u32, name: Name, place: Place) -> Within<'_> {
         let number = self.watch.enter_collective(context, name, place);
         let need = Need::new(What::Collective, Key::new(Class::Entered, context, None, None), number);
-        self.within(name, place, Need { who: Who::All, ..need })
+        self.within(name, place, need.who(Who::All))
     }
 
     /// Goes into a call that waits for an operation started before.
     #[inline(always)]
     pub fn waiting(&self, name: Name, place: Place, trace: &Trace) -> Within<'_> {
-        let within = self.within(name, place, trace.need());
-        self.watch.started_at(trace.place);
-        within
+        Within {
+            _inside: self.watch.enter_wait(name, place, trace.need, trace.place),
+            _timed: self.clock.communicating(),
+        }
     }
 
     /// A message goes to rank `dest`.
@@ -144,14 +126,15 @@ impl Inner {
         let key = Key::new(Class::Sent, self.context, Some(dest), Some(tag));
         let number = self.watch.count(key, bytes, place);
         let what = if waits { What::Receiver } else { What::Nothing };
-        Trace::new(what, key, number, kind.code(), place)
+        Trace { need: Need::new(what, key, number).element(kind.code()), place }
     }
 
     /// A receive is started.
     #[inline(always)]
     pub fn receiving(&self, kind: Kind, from: From, tagged: Tagged, place: Place) -> Trace {
         let key = Key::new(Class::Wanted, self.context, peer(from), tag_of(tagged));
-        Trace::new(What::Message, key, self.watch.count(key, 0, place), kind.code(), place)
+        let number = self.watch.count(key, 0, place);
+        Trace { need: Need::new(What::Message, key, number).element(kind.code()), place }
     }
 
     /// A message is looked for.
@@ -164,7 +147,7 @@ impl Inner {
     /// What a receive ended with.
     #[inline(always)]
     pub fn arrived(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
-        if trace.what == What::Message && (trace.key.peer().is_none() || trace.key.tag().is_none()) {
+        if trace.need.what() == What::Message && trace.need.key.is_wild() {
             self.arrived_wild(trace, outcome);
         }
     }
@@ -179,7 +162,7 @@ impl Inner {
 
     #[cold]
     fn arrived_wild(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
-        self.watch.count(trace.key.as_class(Class::Found), 0, trace.place);
+        self.watch.count(trace.need.key.as_class(Class::Found), 0, trace.place);
         let came = match outcome {
             Ok(envelope) => Some((envelope.source, envelope.tag)),
             Err(Fault::Truncated { source, tag, .. } | Fault::WrongKind { source, tag, .. }) => {
@@ -218,12 +201,12 @@ impl Inner {
     /// An operation that was not complete has been taken back.
     #[cold]
     pub fn taken_back(&self, trace: &Trace) {
-        match trace.key.class() {
-            Some(Class::Sent) => self.watch.uncount(trace.key, trace.place),
-            Some(Class::Wanted) if trace.key.peer().is_none() || trace.key.tag().is_none() => {
-                self.watch.count(trace.key.as_class(Class::Found), 0, trace.place);
+        match trace.need.key.class() {
+            Some(Class::Sent) => self.watch.uncount(trace.need.key, trace.place),
+            Some(Class::Wanted) if trace.need.key.is_wild() => {
+                self.watch.count(trace.need.key.as_class(Class::Found), 0, trace.place);
             }
-            Some(Class::Wanted) => self.watch.uncount(trace.key.as_class(Class::Strayed), trace.place),
+            Some(Class::Wanted) => self.watch.uncount(trace.need.key.as_class(Class::Strayed), trace.place),
             _ => {}
         }
     }
@@ -231,25 +214,23 @@ impl Inner {
     /// The next collective call of this communicator.
     #[inline(always)]
     pub fn entering(&self, part: &Collective<'_>, place: Place) -> Trace {
-        let name = part.call.name_of();
         let key = Key::new(Class::Entered, self.context, None, None);
-        let number = self.watch.enter_collective(self.context, name, place);
-        let mut trace = Trace::new(What::Collective, key, number, part.kind.map_or(0, Kind::code), place);
-        trace.root = part.root.map_or(NONE, |root| root as u32);
-        trace.who = self.needed(part.call, part.root);
-        trace
+        let number = self.watch.enter_collective(self.context, part.call.name_of(), place);
+        let need = Need::new(What::Collective, key, number).element(part.kind.map_or(0, Kind::code));
+        Trace { need: need.root(part.root).who(self.needed(part.call, part.root)), place }
     }
 
     /// The next collective call of this communicator, of all of its ranks: one that is made of others.
     pub fn entering_all(&self, name: Name, place: Place) -> Trace {
         let key = Key::new(Class::Entered, self.context, None, None);
         let number = self.watch.enter_collective(self.context, name, place);
-        Trace { who: Who::All, ..Trace::new(What::Collective, key, number, 0, place) }
+        Trace { need: Need::new(What::Collective, key, number).who(Who::All), place }
     }
 
     /// The next call of this rank's neighbours.
     pub fn entering_neighbors(&self, name: Name, place: Place) -> Trace {
-        Trace { what: What::Neighbors, ..self.entering_all(name, place) }
+        let Trace { need, place } = self.entering_all(name, place);
+        Trace { need: need.as_what(What::Neighbors), place }
     }
 
     /// Without whom a call cannot end on this rank.

@@ -185,6 +185,8 @@ impl Exchange {
             let mode = Mode::Standard;
             // SAFETY: the caller's promise.
             let request = unsafe { self.engine.isend(mode, data.as_ptr(), data.len(), kind, peer, tag) }?;
+            // One that was over at once is kept all the same: its plan runs until somebody has waited.
+            let request = request.unwrap_or_else(|| self.engine.over());
             self.parts.push(Part { request: Some(request), block: None });
         }
         Ok(())

@@ -289,10 +289,11 @@ impl Engine {
         }
     }
 
-    /// Starts a send.
+    /// Starts a send; `None`: it was over at once, and there is nothing to wait for.
     ///
     /// # Safety
     /// `data` is valid for reads of `len` bytes, and nobody writes them, until the request is complete or cancelled.
+    #[inline]
     pub unsafe fn isend(
         &self,
         mode: Mode,
@@ -301,13 +302,26 @@ impl Engine {
         kind: Kind,
         dest: usize,
         tag: i32,
-    ) -> Outcome<Request> {
+    ) -> Outcome<Option<Request>> {
         match self {
-            // SAFETY: the caller's promise is passed on.
-            Engine::Local(e) => unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(Request::Local),
+            Engine::Local(e) => {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(|r| r.map(Request::Local))
+            }
             #[cfg(feature = "mpi")]
-            // SAFETY: as above.
-            Engine::Mpi(e) => unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(Request::Mpi),
+            Engine::Mpi(e) => {
+                // SAFETY: as above.
+                unsafe { e.isend(mode, data, len, kind, dest, tag) }.map(|r| r.map(Request::Mpi))
+            }
+        }
+    }
+
+    /// A request for what was over at once, where one has to be shown.
+    pub fn over(&self) -> Request {
+        match self {
+            Engine::Local(_) => Request::Local(local::Request::sent()),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(e) => Request::Mpi(e.sent()),
         }
     }
 
@@ -316,6 +330,7 @@ impl Engine {
     /// # Safety
     /// `data` is valid for writes of `len` bytes, and nobody else touches them, until the request is complete or
     /// cancelled.
+    #[inline]
     pub unsafe fn irecv(
         &self,
         data: *mut u8,
@@ -395,6 +410,7 @@ impl Engine {
 
     /// Whether the request is complete; once it has said so (or failed), the buffer is the caller's again and
     /// the request must not be used any more.
+    #[inline]
     pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
         match (self, request) {
             (Engine::Local(e), Request::Local(r)) => e.test(r),
@@ -408,6 +424,7 @@ impl Engine {
 
     /// Blocks until the request is complete. After an error, too, the buffer is the caller's again, except
     /// [`Fault::Aborted`]: then the request must still be cancelled.
+    #[inline]
     pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
         match (self, request) {
             (Engine::Local(e), Request::Local(r)) => e.wait(r),

@@ -25,7 +25,7 @@ pub(crate) struct Board {
     place: Fixed<Location<'static>>,
     /// Where what is waited for was started.
     origin: Fixed<Location<'static>>,
-    need: [AtomicU64; 4],
+    need: [AtomicU64; 3],
     life: AtomicU32,
     step: AtomicU64,
     pub(super) tally: Tally,
@@ -165,7 +165,7 @@ impl Board {
             name: Fixed::new(),
             place: Fixed::new(),
             origin: Fixed::new(),
-            need: [const { AtomicU64::new(0) }; 4],
+            need: [const { AtomicU64::new(0) }; 3],
             life: AtomicU32::new(0),
             step: AtomicU64::new(0),
             tally: Tally::new(),
@@ -182,6 +182,18 @@ impl Board {
         let epoch = self.epoch.load(Ordering::Relaxed);
         // Whoever sees a word of this call sees that the epoch of the one before is over.
         fence(Ordering::Release);
+        self.name.set(name);
+        self.place.set(place);
+        self.write(need);
+        self.epoch.store(epoch + 1, Ordering::Release);
+    }
+
+    /// The rank goes into a call that waits for what was started there.
+    #[inline(always)]
+    pub(super) fn enter_wait(&self, name: Name, place: Place, need: &Need, origin: Place) {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.origin.set(origin);
         self.name.set(name);
         self.place.set(place);
         self.write(need);
@@ -214,9 +226,14 @@ impl Board {
 
     #[inline(always)]
     fn write(&self, need: &Need) {
-        for (place, word) in self.need.iter().zip(need.pack()) {
+        for (place, word) in self.need.iter().zip(need.words()) {
             place.store(word, Ordering::Relaxed);
         }
+    }
+
+    /// What the rank needs now, as far as the words are of one call.
+    pub(super) fn needed(&self) -> Need {
+        Need::of_words([0, 1, 2].map(|i| self.need[i].load(Ordering::Relaxed)))
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -236,8 +253,7 @@ impl Board {
             if epoch & 1 == 0 {
                 return Seen { epoch, life, call: None };
             }
-            let words = [0, 1, 2, 3].map(|i| self.need[i].load(Ordering::Relaxed));
-            let need = Need::unpack(words);
+            let need = self.needed();
             let (name, place, origin) = (self.name.get(), self.place.get(), self.origin.get());
             let list = if need.is_list() { lock(&self.list).clone() } else { Vec::new() };
             fence(Ordering::Acquire);

@@ -74,6 +74,12 @@ impl Key {
         (tag != TAG).then_some(tag as i32)
     }
 
+    /// Whether it stands for several ranks or tags.
+    #[inline(always)]
+    pub fn is_wild(self) -> bool {
+        self.0 & TAG == TAG || self.0 >> TAG_BITS & PEER == PEER
+    }
+
     /// The same context, rank and tag, and another class.
     #[inline(always)]
     pub fn as_class(self, class: Class) -> Key {

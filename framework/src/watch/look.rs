@@ -48,8 +48,6 @@ pub(crate) struct NeedLook {
     pub peer: Option<u32>,
     pub tag: Option<i32>,
     pub number: u64,
-    pub bytes: u64,
-    pub operator: u32,
     /// Where it was started, if not by this call.
     pub origin: Option<String>,
 }
@@ -121,16 +119,14 @@ impl Board {
                     });
                 }
                 NeedLook {
-                    what: if need.key.context() == CONTEXTS { What::Nothing } else { need.what },
-                    element: need.element,
-                    who: need.who,
-                    root: need.root.map(|root| root as u32),
+                    what: if need.key.context() == CONTEXTS { What::Nothing } else { need.what() },
+                    element: need.element_code(),
+                    who: need.whom(),
+                    root: need.root_rank(),
                     id,
                     peer: need.key.peer(),
                     tag: need.key.tag(),
                     number: need.number,
-                    bytes: need.bytes,
-                    operator: need.operator,
                     origin,
                 }
             };
@@ -149,7 +145,7 @@ impl Board {
             CallLook {
                 name: inside.name.to_string(),
                 place: inside.place.to_string(),
-                any: inside.need.what == What::Any,
+                any: inside.need.what() == What::Any,
                 needs,
                 contexts: known,
                 recent: recent.collect(),
@@ -418,6 +414,7 @@ fn wait(
             };
             missing(
                 need,
+                look,
                 context.members.iter().filter(|(peer, _)| *peer != me && needed(*peer)),
                 looks,
                 facts,
@@ -426,7 +423,7 @@ fn wait(
         What::Neighbors => {
             let neighbors =
                 context.neighbors.iter().filter_map(|&peer| Some((peer, context.members.world(peer)?)));
-            missing(need, neighbors.filter(|(peer, _)| *peer != me), looks, facts)
+            missing(need, look, neighbors.filter(|(peer, _)| *peer != me), looks, facts)
         }
         What::SharedLock | What::ExclusiveLock => {
             let mut holders = Vec::new();
@@ -454,6 +451,7 @@ pub(crate) const EXCLUSIVE: i32 = 2;
 /// Those who have not entered the collective call, or another one in its place.
 fn missing(
     need: &NeedLook,
+    of: &RankLook,
     whom: impl Iterator<Item = (u32, u32)>,
     looks: &[RankLook],
     facts: &Facts,
@@ -468,27 +466,31 @@ fn missing(
             return None;
         }
         let entered = theirs.get(Class::Entered, None, None);
-        if entered < need.number || looks.get(rank as usize).is_some_and(|look| differs(need, look)) {
+        if entered < need.number
+            || looks.get(rank as usize).is_some_and(|look| other_call(need, of, look).is_some())
+        {
             absent.push(Wait::For(rank));
         }
     }
     Some(if absent.is_empty() { Wait::Nothing } else { Wait::All(absent) })
 }
 
-/// Whether a rank is in the collective call of that number, and it is another one.
-pub(super) fn differs(need: &NeedLook, look: &RankLook) -> bool {
-    other_call(need, look).is_some()
-}
-
-/// The other call that a rank makes where it should make this one.
-pub(super) fn other_call<'l>(need: &NeedLook, look: &'l RankLook) -> Option<&'l NeedLook> {
+/// The other call that a rank makes where it should make this one of rank `of`.
+pub(super) fn other_call<'l>(need: &NeedLook, of: &RankLook, look: &'l RankLook) -> Option<&'l NeedLook> {
     let collective = |need: &NeedLook| matches!(need.what, What::Collective | What::Neighbors);
     needs(look).map(|(theirs, _)| theirs).find(|theirs| {
         collective(need)
             && collective(theirs)
             && (theirs.id, theirs.number) == (need.id, need.number)
-            && (theirs.what, theirs.root, theirs.operator) != (need.what, need.root, need.operator)
+            && (theirs.what, theirs.root, named(theirs, look)) != (need.what, need.root, named(need, of))
     })
+}
+
+/// The name of a collective call that a rank has entered, as far as it remembers.
+pub(super) fn named<'l>(need: &NeedLook, look: &'l RankLook) -> Option<&'l str> {
+    let recent = &look.call.as_ref()?.recent;
+    let call = recent.iter().find(|recent| (recent.id, recent.number) == (need.id, need.number))?;
+    Some(&call.name)
 }
 
 /// How many messages there are that a receive or probe of this pattern could take and that no started receive has. `None` if

@@ -74,10 +74,16 @@ pub(crate) struct Watch {
     hub: Option<Arc<Hub>>,
     /// How deep calls are nested: only the outermost is shown, with what the innermost needs.
     depth: Cell<u32>,
-    /// What is needed now, to come back to after a nested call.
-    now: Cell<Need>,
-    /// Handles of things that must be ended, by where they were made.
-    open: RefCell<Vec<Option<(Name, Place)>>>,
+    /// What outer calls need, to come back to after nested ones.
+    outer: RefCell<Vec<Need>>,
+    open: RefCell<Open>,
+}
+
+/// Handles of things that must be ended, by where they were made.
+#[derive(Default)]
+struct Open {
+    handles: Vec<Option<(Name, Place)>>,
+    free: Vec<usize>,
 }
 
 impl Watch {
@@ -91,7 +97,7 @@ impl Watch {
                 _ => None,
             },
             depth: Cell::new(0),
-            now: Cell::new(Need::NOTHING),
+            outer: RefCell::default(),
             open: RefCell::default(),
         }
     }
@@ -113,51 +119,63 @@ impl Watch {
     /// Goes into a call that needs `need`, until the guard is dropped.
     #[inline(always)]
     pub fn enter(&self, name: Name, place: Place, need: Need) -> Inside<'_> {
-        if !self.on {
-            return Inside { watch: None, before: Need::NOTHING };
+        if self.on {
+            let depth = self.depth.get();
+            self.depth.set(depth + 1);
+            match depth {
+                0 => self.board.enter(name, place, &need),
+                _ => self.enter_nested(need, None),
+            }
         }
-        let depth = self.depth.get();
-        self.depth.set(depth + 1);
-        let before = self.now.replace(need);
-        if depth == 0 {
-            self.board.enter(name, place, &need);
-        } else {
-            self.board.change(&need, None, &[]);
-        }
-        Inside { watch: Some(self), before }
+        Inside { watch: self }
     }
 
-    /// Says where what the call waits for was started.
+    /// As [`Watch::enter`], of a call that waits for what was started at `origin`.
     #[inline(always)]
-    pub fn started_at(&self, origin: Place) {
+    pub fn enter_wait(&self, name: Name, place: Place, need: Need, origin: Place) -> Inside<'_> {
         if self.on {
-            let need = self.now.get();
-            self.board.change(&need, Some(origin), &[]);
+            let depth = self.depth.get();
+            self.depth.set(depth + 1);
+            match depth {
+                0 => self.board.enter_wait(name, place, &need, origin),
+                _ => self.enter_nested(need, Some(origin)),
+            }
         }
+        Inside { watch: self }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_nested(&self, need: Need, origin: Option<Place>) {
+        self.outer.borrow_mut().push(self.board.needed());
+        self.board.change(&need, origin, &[]);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_nested(&self) {
+        let before = self.outer.borrow_mut().pop().unwrap_or(Need::NOTHING);
+        // A list is no longer there.
+        let before = if before.is_list() { Need::NOTHING } else { before };
+        self.board.change(&before, None, &[]);
     }
 
     /// Says that the call needs all or one of these.
     pub fn needs(&self, what: What, list: &[Listed]) {
         if self.on {
-            let need = Need::list(what);
-            self.now.set(need);
-            self.board.change(&need, None, list);
+            self.board.change(&Need::list(what), None, list);
         }
     }
 
     /// Counts one more under a key. Its number, or 0 if that is not known.
     #[inline(always)]
     pub fn count(&self, key: Key, bytes: usize, place: Place) -> u64 {
-        if self.on && key.context() != key::CONTEXTS {
-            self.board.tally.add(key, 1, bytes as u64, place)
-        } else {
-            0
-        }
+        if self.on { self.board.tally.add(key, 1, bytes as u64, place) } else { 0 }
     }
 
     /// Counts one less.
     pub fn uncount(&self, key: Key, place: Place) {
-        if self.on && key.context() != key::CONTEXTS {
+        if self.on {
             self.board.tally.add(key, u64::MAX, 0, place);
         }
     }
@@ -174,22 +192,23 @@ impl Watch {
 
     /// A handle of something that must be ended; its number for [`Watch::ended`].
     pub fn opened(&self, name: Name, place: Place) -> usize {
-        let mut open = self.open.borrow_mut();
-        match open.iter().position(Option::is_none) {
-            Some(free) => {
-                open[free] = Some((name, place));
-                free
+        let open = &mut *self.open.borrow_mut();
+        match open.free.pop() {
+            Some(number) => {
+                open.handles[number] = Some((name, place));
+                number
             }
             None => {
-                open.push(Some((name, place)));
-                open.len() - 1
+                open.handles.push(Some((name, place)));
+                open.handles.len() - 1
             }
         }
     }
 
     pub fn ended(&self, number: usize) {
-        if let Some(place) = self.open.borrow_mut().get_mut(number) {
-            *place = None;
+        let open = &mut *self.open.borrow_mut();
+        if open.handles.get_mut(number).and_then(Option::take).is_some() {
+            open.free.push(number);
         }
     }
 }
@@ -197,7 +216,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let open = self.open.borrow();
-        let left = open.iter().flatten().map(|(name, place)| format!("{name} ({place})"));
+        let left = open.handles.iter().flatten().map(|(name, place)| format!("{name} ({place})"));
         self.board.leave_behind(left.collect());
     }
 }
@@ -205,23 +224,18 @@ impl Drop for Watch {
 /// The time in a call.
 #[must_use]
 pub(crate) struct Inside<'w> {
-    watch: Option<&'w Watch>,
-    before: Need,
+    watch: &'w Watch,
 }
 
 impl Drop for Inside<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(watch) = self.watch {
-            let depth = watch.depth.get() - 1;
-            watch.depth.set(depth);
-            // A list is no longer there.
-            let before = if self.before.is_list() { Need::NOTHING } else { self.before };
-            watch.now.set(before);
-            if depth == 0 {
-                watch.board.leave();
-            } else {
-                watch.board.change(&before, None, &[]);
+        if self.watch.on {
+            let depth = self.watch.depth.get() - 1;
+            self.watch.depth.set(depth);
+            match depth {
+                0 => self.watch.board.leave(),
+                _ => self.watch.leave_nested(),
             }
         }
     }

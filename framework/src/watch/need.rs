@@ -1,23 +1,16 @@
-//! What a blocked rank needs before it can go on, in five words that its board can hold.
+//! What a blocked rank needs before it can go on, in three words that its board can hold.
 
 use super::key::Key;
 
-/// One thing that a rank waits for.
+/// One thing that a rank waits for, in three words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
-    pub what: What,
-    /// The code of the element kind; 0 for none.
-    pub element: u8,
-    /// Whose part in a collective call is needed.
-    pub who: Who,
-    pub root: Option<usize>,
+    /// What is needed, the code of the element kind, whose part in a collective call, and its root, above each other.
+    first: u64,
     /// The message, the receive, the collective calls of a communicator, the lock.
     pub key: Key,
     /// Which one of those with this key, from 1; 0 if that is not known.
     pub number: u64,
-    /// Bytes, in a collective call: with `operator`, what ranks must give alike.
-    pub bytes: u64,
-    pub operator: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -73,62 +66,73 @@ pub(crate) enum Who {
     Lower = 3,
 }
 
+/// No root.
+const NONE: u64 = 0xff_ffff;
+
 impl Need {
-    pub const NOTHING: Need = Need {
-        what: What::Nothing,
-        element: 0,
-        who: Who::Nobody,
-        root: None,
-        key: Key(0),
-        number: 0,
-        bytes: 0,
-        operator: 0,
-    };
+    pub const NOTHING: Need = Need { first: NONE << 24, key: Key(0), number: 0 };
 
     #[inline(always)]
     pub fn new(what: What, key: Key, number: u64) -> Need {
-        Need { what, key, number, ..Need::NOTHING }
+        Need { first: what as u64 | NONE << 24, key, number }
     }
 
     #[inline(always)]
     pub fn element(self, code: u8) -> Need {
-        Need { element: code, ..self }
+        Need { first: self.first | u64::from(code) << 8, ..self }
+    }
+
+    #[inline(always)]
+    pub fn who(self, who: Who) -> Need {
+        Need { first: self.first & !(0xff << 16) | (who as u64) << 16, ..self }
+    }
+
+    #[inline(always)]
+    pub fn root(self, root: Option<usize>) -> Need {
+        let root = root.map_or(NONE, |root| root as u64 & NONE);
+        Need { first: self.first & !(NONE << 24) | root << 24, ..self }
     }
 
     /// Of a list that the board keeps beside this.
     pub fn list(what: What) -> Need {
-        Need { what, ..Need::NOTHING }
+        Need::new(what, Key(0), 0)
+    }
+
+    /// As needed, of another kind.
+    pub fn as_what(self, what: What) -> Need {
+        Need { first: self.first & !0xff | what as u64, ..self }
     }
 
     #[inline(always)]
-    pub(super) fn pack(&self) -> [u64; 4] {
-        // No root is as good as the last one that no communicator has.
-        let root = self.root.map_or(0xff_ffff, |root| root as u64 & 0xff_ffff);
-        [
-            self.what as u64 | u64::from(self.element) << 8 | (self.who as u64) << 16 | root << 24,
-            self.key.0,
-            self.number << 32 | u64::from(self.operator),
-            self.bytes,
-        ]
+    pub fn what(&self) -> What {
+        What::of(self.first)
     }
 
-    pub(super) fn unpack([first, key, numbers, bytes]: [u64; 4]) -> Need {
-        let who = [Who::Nobody, Who::All, Who::Root, Who::Lower][(first >> 16 & 3) as usize];
-        let root = first >> 24 & 0xff_ffff;
-        Need {
-            what: What::of(first),
-            element: (first >> 8) as u8,
-            who,
-            root: (root != 0xff_ffff).then_some(root as usize),
-            key: Key(key),
-            number: numbers >> 32,
-            operator: numbers as u32,
-            bytes,
-        }
+    pub(super) fn element_code(&self) -> u8 {
+        (self.first >> 8) as u8
     }
 
+    pub(super) fn whom(&self) -> Who {
+        [Who::Nobody, Who::All, Who::Root, Who::Lower][(self.first >> 16 & 3) as usize]
+    }
+
+    pub(super) fn root_rank(&self) -> Option<u32> {
+        let root = self.first >> 24 & NONE;
+        (root != NONE).then_some(root as u32)
+    }
+
+    #[inline(always)]
+    pub(super) fn words(&self) -> [u64; 3] {
+        [self.first, self.key.0, self.number]
+    }
+
+    pub(super) fn of_words([first, key, number]: [u64; 3]) -> Need {
+        Need { first, key: Key(key), number }
+    }
+
+    #[inline(always)]
     pub(super) fn is_list(&self) -> bool {
-        matches!(self.what, What::All | What::Any)
+        matches!(self.what(), What::All | What::Any)
     }
 }
 
@@ -140,20 +144,17 @@ mod tests {
     #[test]
     fn a_need_comes_back_whole() {
         let key = Key::new(Class::Wanted, 3, Some(5), Some(7));
-        let needs = [
-            Need::NOTHING,
-            Need::new(What::Message, key, 9).element(11),
-            Need {
-                who: Who::Root,
-                root: Some(6),
-                bytes: 1 << 40,
-                operator: 0xdead_beef,
-                ..Need::new(What::Collective, key, 88)
-            },
-            Need::list(What::Any),
-        ];
-        for need in needs {
-            assert_eq!(Need::unpack(need.pack()), need);
+        let message = Need::new(What::Message, key, 9).element(11);
+        let reduce = Need::new(What::Collective, key, 88).who(Who::Root).root(Some(6));
+        for need in [Need::NOTHING, message, reduce, Need::list(What::Any)] {
+            assert_eq!(Need::of_words(need.words()), need);
         }
+        assert_eq!((message.what(), message.element_code(), message.root_rank()), (What::Message, 11, None));
+        assert_eq!(
+            (reduce.what(), reduce.whom(), reduce.root_rank()),
+            (What::Collective, Who::Root, Some(6))
+        );
+        assert_eq!(reduce.as_what(What::Neighbors).what(), What::Neighbors);
+        assert_eq!((Need::NOTHING.what(), Need::NOTHING.root_rank()), (What::Nothing, None));
     }
 }

@@ -206,10 +206,10 @@ fn said(astray: &Astray) -> String {
 
 /// If a rank makes another collective call than one it waits for: the last call that they had in common.
 fn different_calls(found: &Stuck, rank: u32) -> Option<String> {
-    let look = &found.looks[rank as usize];
-    needs(look).find_map(|(need, context)| {
+    let of = &found.looks[rank as usize];
+    needs(of).find_map(|(need, context)| {
         let other = context.members.iter().find(|(_, other)| {
-            found.looks.get(*other as usize).is_some_and(|look| other_call(need, look).is_some())
+            found.looks.get(*other as usize).is_some_and(|look| other_call(need, of, look).is_some())
         })?;
         let recent = |rank: u32| {
             found.looks.get(rank as usize).and_then(|look| look.call.as_ref()).map(|call| &call.recent)

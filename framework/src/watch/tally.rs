@@ -13,12 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The slots of the first segment; the next ones have four times as many each.
 const FIRST: usize = 32;
-const SEGMENTS: usize = 7;
+/// The later segments.
+const SEGMENTS: usize = 6;
 
 /// The slots of a segment in which a key may stand.
 const REACH: usize = 8;
 
 pub(super) struct Tally {
+    /// The first segment.
+    first: [Slot; FIRST],
+    /// The later ones.
     segments: [OnceLock<Box<[Slot]>>; SEGMENTS],
     /// Whether keys have been left out because all of their slots were taken.
     full: AtomicBool,
@@ -42,13 +46,20 @@ pub(super) struct Count {
 }
 
 impl Slot {
-    fn empty() -> Slot {
+    const fn empty() -> Slot {
         Slot {
             key: AtomicU64::new(0),
             count: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             place: Fixed::new(),
         }
+    }
+
+    #[inline(always)]
+    fn add(&self, by: u64, bytes: u64, place: Place) -> u64 {
+        add(&self.bytes, bytes);
+        self.place.set(place);
+        add(&self.count, by)
     }
 
     fn read(&self) -> Option<Count> {
@@ -70,44 +81,47 @@ fn add(counter: &AtomicU64, by: u64) -> u64 {
     now
 }
 
+/// Where the search for a key begins.
 #[inline(always)]
+fn start(key: Key) -> usize {
+    (key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
+
 fn slots(segment: &[Slot], key: Key) -> impl Iterator<Item = &Slot> {
     let mask = segment.len() - 1;
-    let start = (key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize;
-    (0..REACH).map(move |i| &segment[(start + i) & mask])
+    (0..REACH).map(move |i| &segment[(start(key) + i) & mask])
 }
 
 impl Tally {
     pub fn new() -> Tally {
-        Tally { segments: [const { OnceLock::new() }; SEGMENTS], full: AtomicBool::new(false) }
+        Tally {
+            first: [const { Slot::empty() }; FIRST],
+            segments: [const { OnceLock::new() }; SEGMENTS],
+            full: AtomicBool::new(false),
+        }
     }
 
     /// Adds to the counter of a key and says what it is now; 0 if there was no room for the key. By the owner only.
     #[inline(always)]
     pub fn add(&self, key: Key, by: u64, bytes: u64, place: Place) -> u64 {
-        if let Some(segment) = self.segments[0].get() {
-            for slot in slots(segment, key) {
-                if slot.key.load(Ordering::Relaxed) == key.0 {
-                    add(&slot.bytes, bytes);
-                    slot.place.set(place);
-                    return add(&slot.count, by);
-                }
-            }
+        let slot = &self.first[start(key) % FIRST];
+        if slot.key.load(Ordering::Relaxed) != key.0 {
+            return self.add_beyond(key, by, bytes, place);
         }
-        self.add_beyond(key, by, bytes, place)
+        slot.add(by, bytes, place)
     }
 
-    #[cold]
     #[inline(never)]
     fn add_beyond(&self, key: Key, by: u64, bytes: u64, place: Place) -> u64 {
-        for (index, segment) in self.segments.iter().enumerate() {
-            let new = || (0..FIRST << (2 * index)).map(|_| Slot::empty()).collect();
-            for slot in slots(segment.get_or_init(new), key) {
+        let later = self.segments.iter().enumerate().map(|(index, segment)| {
+            let new = || (0..FIRST << (2 * (index + 1))).map(|_| Slot::empty()).collect();
+            &**segment.get_or_init(new)
+        });
+        for segment in std::iter::once(&self.first[..]).chain(later) {
+            for slot in slots(segment, key) {
                 let there = slot.key.load(Ordering::Relaxed);
                 if there == 0 || there == key.0 {
-                    add(&slot.bytes, bytes);
-                    slot.place.set(place);
-                    let now = add(&slot.count, by);
+                    let now = slot.add(by, bytes, place);
                     slot.key.store(key.0, Ordering::Release);
                     return now;
                 }
@@ -119,10 +133,8 @@ impl Tally {
 
     /// All counters. From any thread.
     pub fn all(&self) -> impl Iterator<Item = Count> {
-        self.segments
-            .iter()
-            .filter_map(OnceLock::get)
-            .flat_map(|segment| segment.iter().filter_map(Slot::read))
+        let later = self.segments.iter().filter_map(OnceLock::get).flat_map(|segment| segment.iter());
+        self.first.iter().chain(later).filter_map(Slot::read)
     }
 
     /// Whether there are keys that were not counted.
@@ -158,7 +170,7 @@ mod tests {
         let tally = Tally::new();
         let here = Location::caller();
         let key = |tag: i32| Key::new(Class::Sent, 3, Some(0), Some(tag));
-        let room = (0..SEGMENTS).map(|index| FIRST << (2 * index)).sum::<usize>() as i32;
+        let room = (0..=SEGMENTS).map(|index| FIRST << (2 * index)).sum::<usize>() as i32;
         for tag in 0..=room {
             tally.add(key(tag), 1, 0, here);
         }

@@ -88,8 +88,8 @@ pub(crate) struct Spans<'l> {
     pub(super) reach: usize,
 }
 
-/// What the calls with counts would otherwise allocate each time; one a communicator. A call takes it and puts it
-/// back, so that one made from within another (by an author's operator) finds an empty one.
+/// What the calls with counts would otherwise allocate each time; one a communicator. A call made from within another
+/// (by an author's operator) finds it in use, and allocates.
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(super) send: Vec<Span>,
@@ -106,14 +106,24 @@ pub(super) struct Shelf<'a> {
 
 impl Comm {
     /// Lends `f` the communicator's scratch.
+    #[inline(always)]
     pub(super) fn scratch<R>(&self, f: impl FnOnce(&mut Scratch) -> R) -> R {
-        let mut scratch = self.inner.scratch.take();
-        let answer = f(&mut scratch);
-        self.inner.scratch.set(scratch);
-        answer
+        let (mut kept, mut fresh);
+        let scratch = match self.inner.scratch.try_borrow_mut() {
+            Ok(free) => {
+                kept = free;
+                &mut *kept
+            }
+            Err(_) => {
+                fresh = Scratch::default();
+                &mut fresh
+            }
+        };
+        f(scratch)
     }
 
     /// Checks blocks that are read: one a rank, all of them in the buffer.
+    #[inline]
     pub(super) fn spans<'l, T>(
         &self,
         site: Site,
@@ -121,22 +131,23 @@ impl Comm {
         blocks: Blocks<'_>,
         spans: &'l mut Vec<Span>,
     ) -> Result<Spans<'l>> {
-        let reach = self.reach::<T>(site, shelf.what, blocks, |span| {
-            if span.len > 0 && span.at + span.len > shelf.len { Err(shelf.len) } else { Ok(()) }
-        })?;
-        spans.clear();
-        let mut next = 0;
-        spans.extend(blocks.counts.iter().enumerate().map(|(rank, &count)| {
-            let start = blocks.starts.map_or(next, |starts| starts[rank]);
-            next = start + count;
-            // An empty block may be said to lie anywhere.
-            let at = if count == 0 { 0 } else { start * size_of::<T>() };
-            Span { at, len: count * size_of::<T>() }
-        }));
+        let Some(reach) = lay_out::<T>(blocks, self.size(), shelf.len, spans) else {
+            return Err(self.misplaced::<T>(site, shelf, blocks));
+        };
         Ok(Spans { spans, reach: reach * size_of::<T>() })
     }
 
+    /// What is wrong with blocks that could not be laid out.
+    #[cold]
+    fn misplaced<T>(&self, site: Site, shelf: Shelf<'_>, blocks: Blocks<'_>) -> crate::Error {
+        self.reach::<T>(site, shelf.what, blocks, |span| {
+            if span.len > 0 && span.at + span.len > shelf.len { Err(shelf.len) } else { Ok(()) }
+        })
+        .expect_err("`lay_out` makes the same checks")
+    }
+
     /// Checks blocks that are written: as [`Comm::spans`], and no two overlap.
+    #[inline]
     pub(super) fn apart<'l, T>(
         &self,
         site: Site,
@@ -231,7 +242,31 @@ impl Comm {
     }
 }
 
+/// Checks blocks and turns them into bytes in one pass: where the last one ends, in elements. `None`: something is wrong.
+#[inline]
+fn lay_out<T>(blocks: Blocks<'_>, size: usize, len: usize, spans: &mut Vec<Span>) -> Option<usize> {
+    let starts = blocks.starts;
+    if blocks.counts.len() != size || starts.is_some_and(|starts| starts.len() != size) {
+        return None;
+    }
+    spans.resize(size, Span::default());
+    let (mut next, mut reach) = (0usize, 0);
+    for (rank, (span, &count)) in spans.iter_mut().zip(blocks.counts).enumerate() {
+        let start = starts.map_or(next, |starts| starts[rank]);
+        next = start.checked_add(count)?;
+        // What ends inside the buffer fits in memory. An empty block may be said to lie anywhere that does.
+        let (inside, at) = if count > 0 { (next <= len, start) } else { (fits::<T>(next), 0) };
+        if !inside {
+            return None;
+        }
+        reach = if count > 0 { next.max(reach) } else { reach };
+        *span = Span { at: at * size_of::<T>(), len: count * size_of::<T>() };
+    }
+    Some(reach)
+}
+
 /// Two blocks that share bytes.
+#[inline]
 fn overlapping(spans: &[Span], order: &mut Vec<usize>) -> Option<(usize, usize)> {
     let mut end = 0;
     // Mostly they are in rank order.
@@ -253,6 +288,27 @@ fn overlapping(spans: &[Span], order: &mut Vec<usize>) -> Option<(usize, usize)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_laid_out_in_bytes() {
+        let laid = |blocks: Blocks<'_>, len| {
+            let mut spans = vec![Span { at: 7, len: 7 }; 5];
+            lay_out::<u32>(blocks, 2, len, &mut spans)
+                .map(|reach| (reach, spans.iter().map(|span| (span.at, span.len)).collect::<Vec<_>>()))
+        };
+        assert_eq!(laid(Blocks::packed(&[1, 2]), 3), Some((3, vec![(0, 4), (4, 8)])));
+        assert_eq!(laid(Blocks::at(&[1, 2], &[4, 0]), 5), Some((5, vec![(16, 4), (0, 8)])));
+        assert_eq!(laid(Blocks::at(&[0, 2], &[99, 0]), 2), Some((2, vec![(0, 0), (0, 8)])));
+        for (wrong, len) in [
+            (Blocks::packed(&[1, 2]), 2),
+            (Blocks::packed(&[1]), 9),
+            (Blocks::packed(&[usize::MAX, 2]), 9),
+            (Blocks::at(&[1, 2], &[0]), 9),
+            (Blocks::at(&[0, 2], &[usize::MAX / 4, 0]), 9),
+        ] {
+            assert_eq!(laid(wrong, len), None);
+        }
+    }
 
     #[test]
     fn overlaps_are_found_in_any_order() {

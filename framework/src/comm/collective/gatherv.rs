@@ -6,6 +6,7 @@ use super::{CollectivePlan, Comm, Element, OwnedCollective, Result, Site, gather
 use crate::comm::{Request, Scope};
 use crate::engine::Call;
 
+#[inline(always)]
 fn part<'b, 'l, T: Element>(
     comm: &Comm,
     site: Site,

@@ -30,6 +30,9 @@ trait Finish {
 impl Deferred<'_> {
     /// Completes everything that is still under way.
     pub fn finish(&self, place: Place) -> Result<()> {
+        if self.all.borrow().is_empty() {
+            return Ok(());
+        }
         self.all.take().into_iter().map(|one| one.finish(place)).fold(Ok(()), Result::and)
     }
 }
@@ -37,7 +40,7 @@ impl Deferred<'_> {
 /// Only a scope that fails or panics leaves anything to abandon.
 impl Drop for Deferred<'_> {
     fn drop(&mut self) {
-        self.all.take().into_iter().for_each(|one| one.abandon());
+        self.all.get_mut().drain(..).for_each(|one| one.abandon());
     }
 }
 

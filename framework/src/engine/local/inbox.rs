@@ -302,6 +302,37 @@ impl Sorted {
         }
     }
 
+    /// As [`Sorted::take_front`], for the receive that has this ticket, if no other is posted. Whether it has ended.
+    pub fn serve_front(
+        &mut self,
+        world: &World,
+        inbox: &Inbox,
+        ticket: &Ticket,
+        link: &Ring<Letter>,
+    ) -> bool {
+        let index = ticket.place.load(Ordering::Relaxed);
+        let Some(posted) = self.posted.get(index).filter(|posted| std::ptr::eq(&*posted.ticket, ticket))
+        else {
+            return ticket.ended();
+        };
+        if self.posted.len() > 1 {
+            return false;
+        }
+        // SAFETY: only the holder of the inbox's lock pops its rings; what `read_front` answers for has nothing left to
+        // drop; the buffer is the receive's until it ends, under this lock.
+        let outcome = unsafe {
+            link.pop_with(|letter| match posted.want.accepts(letter) {
+                true => letter.read_front(world, posted.kind, posted.data, posted.capacity),
+                false => None,
+            })
+        };
+        let Some(outcome) = outcome else { return false };
+        self.posted.remove(index);
+        inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
+        ticket.end(outcome);
+        true
+    }
+
     /// The envelope of the first letter that `want` accepts.
     pub fn find(&mut self, world: &World, inbox: &Inbox, want: &Want) -> Option<Envelope> {
         self.drain_all(world, inbox);

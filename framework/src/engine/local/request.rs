@@ -25,6 +25,9 @@ enum State {
     Plan(Box<Plan>),
 }
 
+// It is moved a few times on its way to its scope's table.
+const _: () = assert!(size_of::<Request>() <= 48);
+
 /// A send whose receiver has not copied yet.
 struct Lending {
     loan: Box<Loan>,
@@ -60,6 +63,11 @@ impl Request {
         Request(State::Over(Some(outcome)))
     }
 
+    /// A send that was over when it was started.
+    pub fn sent() -> Request {
+        Request::over(Ok(SENT))
+    }
+
     /// One on a collective that has been started.
     pub(super) fn collective(joined: Joined) -> Request {
         Request(State::Collective(joined))
@@ -86,17 +94,17 @@ impl Local {
         kind: Kind,
         dest: usize,
         tag: i32,
-    ) -> Outcome<Request> {
+    ) -> Outcome<Option<Request>> {
         let to = self.world_rank(dest);
         // SAFETY: the caller's promise.
         let bytes = unsafe { std::slice::from_raw_parts(data, len) };
         if self.send_at_once(mode, bytes, kind, to, tag)? {
-            return Ok(Request(State::Over(Some(Ok(SENT)))));
+            return Ok(None);
         }
         let insists = self.insists(mode);
         let lending = Lending { loan: self.spares.loan(self.me), dest: to, bytes: len, insists };
         self.lend(to, data, len, kind, tag, &lending.loan);
-        Ok(Request(State::Send(lending)))
+        Ok(Some(Request(State::Send(lending))))
     }
 
     /// # Safety
@@ -110,19 +118,25 @@ impl Local {
         tag: Tagged,
     ) -> Outcome<Request> {
         let want = Want { context: self.context, from, tag };
-        let inbox = self.inbox();
+        let source = match from {
+            From::Any => None,
+            From::Rank(rank) => Some(self.world_rank(rank)),
+        };
+        // Before the lock, which the first use of a link takes too.
+        let link = source.map(|source| self.world.link(self.me, source));
+        let (world, inbox) = (&*self.world, self.inbox());
         let ticket = || self.spares.ticket();
-        // SAFETY: the caller's promise.
-        let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len, ticket) };
+        let mut sorted = inbox.lock();
+        // SAFETY: the caller's promise, here and below.
+        let at_once = link.and_then(|link| unsafe { sorted.take_front(world, &want, link, kind, data, len) });
+        let posted = match at_once {
+            Some(outcome) => Ok(outcome),
+            // SAFETY: as above.
+            None => unsafe { sorted.post(world, inbox, want, kind, data, len, ticket) },
+        };
         Ok(Request(match posted {
             Ok(outcome) => State::Over(Some(outcome)),
-            Err(ticket) => State::Receive(
-                ticket,
-                match from {
-                    From::Any => None,
-                    From::Rank(rank) => Some(self.world_rank(rank)),
-                },
-            ),
+            Err(ticket) => State::Receive(ticket, source),
         }))
     }
 
@@ -156,12 +170,12 @@ impl Local {
         let started = unsafe {
             match plan.part {
                 Part::Send { mode, data, len, kind, dest, tag } => {
-                    self.isend(mode, data, len, kind, dest, tag)
+                    self.isend(mode, data, len, kind, dest, tag)?.unwrap_or_else(Request::sent)
                 }
-                Part::Receive { data, len, kind, from, tag } => self.irecv(data, len, kind, from, tag),
+                Part::Receive { data, len, kind, from, tag } => self.irecv(data, len, kind, from, tag)?,
             }
         };
-        plan.now = started?.0;
+        plan.now = started.0;
         Ok(())
     }
 
@@ -257,7 +271,12 @@ impl Local {
             let changed = || ticket.ended() || inbox.changes() != changes;
             // Senders to other receives of ours count on us meanwhile.
             match link.filter(|_| inbox.posted() == 1) {
-                Some(link) => self.world.wait(self.me, || changed() || link.ready())?,
+                Some(link) => {
+                    self.world.wait(self.me, || changed() || link.ready())?;
+                    if inbox.lock().serve_front(&self.world, inbox, ticket, link) {
+                        return Ok(());
+                    }
+                }
                 None => self.world.wait(self.me, || changed() || inbox.any_ready())?,
             }
         }

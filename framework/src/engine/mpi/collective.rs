@@ -79,12 +79,9 @@ impl Mpi {
                 | Call::Scatter
                 | Call::Allgather
                 | Call::Alltoall => self.even(part, None),
-                Call::Gatherv
-                | Call::Scatterv
-                | Call::Allgatherv
-                | Call::Alltoallv
-                | Call::ReduceScatter
-                | Call::ReduceScatterBlock => self.at_once(part),
+                Call::Gatherv | Call::Scatterv | Call::Alltoallv => self.messages_now(part),
+                Call::Allgatherv => self.allgatherv_now(part),
+                Call::ReduceScatter | Call::ReduceScatterBlock => self.at_once(part),
             }
         }
     }
@@ -126,7 +123,7 @@ impl Mpi {
     ///
     /// # Safety
     /// As [`Mpi::collective`].
-    unsafe fn at_once(&self, part: &Collective<'_>) -> Outcome<()> {
+    pub(super) unsafe fn at_once(&self, part: &Collective<'_>) -> Outcome<()> {
         let mut work = self.shared.works.take();
         work.unit = agree::unit(part.kind);
         // SAFETY: the caller's promise is passed on; the work is completed or ended before this returns.

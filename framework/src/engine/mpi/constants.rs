@@ -27,6 +27,7 @@ pub(super) struct Constants {
     pub in_place: *mut c_void,
     pub any_source: c_int,
     pub any_tag: c_int,
+    pub proc_null: c_int,
     pub undefined: c_int,
     pub comm_type_shared: c_int,
     pub lock_exclusive: c_int,
@@ -39,6 +40,8 @@ pub(super) struct Constants {
     pub max_error_string: c_int,
     pub max_processor_name: c_int,
     pub max_library_version_string: c_int,
+    /// Where in a status the number of bytes is, as a `usize`; negative where it has to be asked for.
+    pub bytes_at: c_int,
 }
 
 // The shim lists as many scalars as the datatypes index.

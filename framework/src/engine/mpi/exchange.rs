@@ -5,16 +5,17 @@
 //! all of them, so all choose alike between MPI's call and a broadcast of each block. (Those of reductions are in
 //! `reduce`.)
 
-use super::Mpi;
-use super::collective::{issue, malformed, read, write};
+use super::collective::{Later, issue, malformed, read, write};
 use super::count::{BLOCK, Extent, LIMIT, pieces};
-use super::status::check;
+use super::status::{SUCCESS, blank, check};
 use super::work::{Pending, What, Work};
+use super::{Mpi, agree};
 use crate::engine::{Call, Collective, Fault, Layout, Outcome, Side, Span};
 use mpi::ffi;
 use std::ffi::c_int;
 
 /// What rank `me` has for rank `peer`.
+#[inline]
 pub(super) fn outgoing(part: &Collective<'_>, me: usize, peer: usize) -> Span {
     match (part.call, part.send.layout) {
         (Call::Gatherv, _) if part.root != Some(peer) => Span::default(),
@@ -25,6 +26,7 @@ pub(super) fn outgoing(part: &Collective<'_>, me: usize, peer: usize) -> Span {
 }
 
 /// What rank `me` expects of rank `peer`.
+#[inline]
 pub(super) fn incoming(part: &Collective<'_>, me: usize, peer: usize) -> Span {
     match (part.call, part.recv.layout) {
         (Call::Scatterv, _) if part.root != Some(peer) => Span::default(),
@@ -34,6 +36,68 @@ pub(super) fn incoming(part: &Collective<'_>, me: usize, peer: usize) -> Span {
 }
 
 impl Mpi {
+    /// A blocking gatherv, scatterv or alltoallv. A rank that exchanges with one other needs no record of it.
+    ///
+    /// # Safety
+    /// As [`Engine::collective`](crate::engine::Engine::collective).
+    pub(super) unsafe fn messages_now(&self, part: &Collective<'_>) -> Outcome<()> {
+        let me = self.rank;
+        let peer = match part.root {
+            Some(root) if root != me => root,
+            _ if self.size == 2 => 1 - me,
+            // SAFETY: the caller's promise is passed on.
+            _ => return unsafe { self.at_once(part) },
+        };
+        let in_place = |layout| matches!(layout, Layout::InPlace);
+        let (own, home) = (outgoing(part, me, me), incoming(part, me, me));
+        if own.len != home.len || (part.call == Call::Alltoallv && in_place(part.send.layout)) {
+            // SAFETY: as above.
+            return unsafe { self.at_once(part) };
+        }
+        let (there, here) = (outgoing(part, me, peer), incoming(part, me, peer));
+        let mut raw = self.constants().request_null;
+        // SAFETY: all blocks are in the caller's buffers, which do not overlap and stay until this returns; whether with
+        // success or error, MPI is done with them then.
+        unsafe {
+            let into = part.recv.data.wrapping_add(here.at);
+            if here.len > 0 && there.len > 0 {
+                raw = self.expect(into, here.len, peer, 0)?;
+            }
+            if there.len > 0
+                && let Err(fault) = self.dispatch(part.send.data.add(there.at), there.len, peer, 0, None)
+            {
+                return Err(self.give_up_work(self.record(part, raw, peer, here.len), fault));
+            }
+            if own.len > 0 && !in_place(part.send.layout) && !in_place(part.recv.layout) {
+                part.send.data.add(own.at).copy_to_nonoverlapping(part.recv.data.add(home.at), own.len);
+            }
+            if here.len == 0 {
+                return Ok(());
+            }
+            let mut status = blank();
+            let code = if there.len > 0 {
+                ffi::MPI_Wait(&mut raw, &mut status)
+            } else {
+                let Extent { count, datatype, .. } = &Extent::of(here.len, self.byte)?;
+                let peer = peer as c_int;
+                ffi::MPI_Recv(into.cast(), *count, *datatype, peer, 0, self.shadow, &mut status)
+            };
+            if code == SUCCESS && self.length(&status) == Some(here.len) {
+                return Ok(());
+            }
+            Err(self.message_failed(self.record(part, raw, peer, here.len), raw, code, &status))
+        }
+    }
+
+    /// A receive of a blocking call as a work: what goes wrong with it is dealt with there.
+    #[cold]
+    fn record(&self, part: &Collective<'_>, raw: ffi::MPI_Request, source: usize, len: usize) -> Box<Work> {
+        let mut work = self.shared.works.take();
+        work.unit = agree::unit(part.kind);
+        work.pending.push(Pending { raw, what: What::Message { source, len } });
+        work
+    }
+
     /// Starts the messages of a gatherv, scatterv or alltoallv. A blocking call (`now`) sends without requests where
     /// no circle of ranks can wait for each other.
     ///
@@ -64,7 +128,8 @@ impl Mpi {
             let block = incoming(part, me, peer);
             if peer != me && block.len > 0 {
                 // SAFETY: the block is in the caller's buffer.
-                unsafe { self.expect(part.recv.data.add(block.at), block.len, peer, work) }?;
+                let raw = unsafe { self.expect(part.recv.data.add(block.at), block.len, peer, work.tag) }?;
+                work.pending.push(Pending { raw, what: What::Message { source: peer, len: block.len } });
             }
         }
         // With all receives posted, sends one after the other cannot wait for each other; only where many ranks send to
@@ -74,8 +139,9 @@ impl Mpi {
             let peer = (first + step) % size;
             let block = outgoing(part, me, peer);
             if peer != me && block.len > 0 {
+                let later = (!in_turn).then_some(&mut work.pending);
                 // SAFETY: as above.
-                unsafe { self.dispatch(part.send.data.add(block.at), block.len, peer, work, in_turn) }?;
+                unsafe { self.dispatch(part.send.data.add(block.at), block.len, peer, work.tag, later) }?;
             }
         }
         let (out, home) = (outgoing(part, me, me), incoming(part, me, me));
@@ -93,42 +159,85 @@ impl Mpi {
     }
 
     /// # Safety
-    /// `data` is valid for writes of `len` bytes until the work is concluded or ended.
-    unsafe fn expect(&self, data: *mut u8, len: usize, source: usize, work: &mut Work) -> Outcome<()> {
+    /// `data` is valid for writes of `len` bytes until the receive is complete or cancelled.
+    unsafe fn expect(
+        &self,
+        data: *mut u8,
+        len: usize,
+        source: usize,
+        tag: c_int,
+    ) -> Outcome<ffi::MPI_Request> {
         let Extent { count, datatype, .. } = &Extent::of(len, self.byte)?;
         let mut raw = self.constants().request_null;
         // SAFETY: the caller keeps `data` for MPI; the extent describes it.
         check("MPI_Irecv", unsafe {
-            ffi::MPI_Irecv(data.cast(), *count, *datatype, source as c_int, work.tag, self.shadow, &mut raw)
+            ffi::MPI_Irecv(data.cast(), *count, *datatype, source as c_int, tag, self.shadow, &mut raw)
         })?;
-        work.pending.push(Pending { raw, what: What::Message { source, len } });
-        Ok(())
+        Ok(raw)
     }
 
+    /// Sends, or with `later` starts sending.
+    ///
     /// # Safety
-    /// `data` is valid for reads of `len` bytes until the work is concluded or ended.
+    /// `data` is valid for reads of `len` bytes until this returns or what was started is complete.
     unsafe fn dispatch(
         &self,
         data: *const u8,
         len: usize,
         dest: usize,
-        work: &mut Work,
-        now: bool,
+        tag: c_int,
+        later: Later<'_>,
     ) -> Outcome<()> {
         let Extent { count, datatype, .. } = &Extent::of(len, self.byte)?;
-        if now {
+        let Some(pending) = later else {
             // SAFETY: the caller keeps `data` for MPI; the extent describes it.
             return check("MPI_Send", unsafe {
-                ffi::MPI_Send(data.cast(), *count, *datatype, dest as c_int, work.tag, self.shadow)
+                ffi::MPI_Send(data.cast(), *count, *datatype, dest as c_int, tag, self.shadow)
             });
-        }
+        };
         let mut raw = self.constants().request_null;
         // SAFETY: the caller keeps `data` for MPI; the extent describes it.
         check("MPI_Isend", unsafe {
-            ffi::MPI_Isend(data.cast(), *count, *datatype, dest as c_int, work.tag, self.shadow, &mut raw)
+            ffi::MPI_Isend(data.cast(), *count, *datatype, dest as c_int, tag, self.shadow, &mut raw)
         })?;
-        work.pending.push(Pending { raw, what: What::Call("MPI_Isend") });
+        pending.push(Pending { raw, what: What::Call("MPI_Isend") });
         Ok(())
+    }
+
+    /// A blocking allgatherv, mostly one call of MPI's.
+    ///
+    /// # Safety
+    /// As [`Engine::collective`](crate::engine::Engine::collective).
+    pub(super) unsafe fn allgatherv_now(&self, part: &Collective<'_>) -> Outcome<()> {
+        let Layout::Spans(spans) = part.recv.layout else { return Err(malformed(part)) };
+        let mut ints = self.shared.ints.borrow_mut();
+        ints.resize(2 * self.size, 0);
+        let (counts, displacements) = ints.split_at_mut(self.size);
+        let (mut total, mut farthest) = (0, 0);
+        for ((count, displacement), span) in counts.iter_mut().zip(&mut *displacements).zip(spans) {
+            (*count, *displacement) = (span.len as c_int, span.at as c_int);
+            total += span.len;
+            farthest = span.at.max(farthest);
+        }
+        if self.size == 1 || total > LIMIT || farthest > LIMIT {
+            // SAFETY: the caller's promise is passed on.
+            return unsafe { self.at_once(part) };
+        }
+        let count = part.send.layout.block(self.rank).len as c_int;
+        // SAFETY: the caller's promise; there is a count and a displacement for every rank.
+        let code = unsafe {
+            ffi::MPI_Allgatherv(
+                self.source(part.send),
+                count,
+                self.byte,
+                write(part.recv.data),
+                counts.as_ptr(),
+                displacements.as_ptr(),
+                self.byte,
+                self.comm,
+            )
+        };
+        self.check_collective("MPI_Allgatherv", code)
     }
 
     /// Makes or starts an allgatherv.

@@ -35,7 +35,8 @@ use constants::Constants;
 use family::Life;
 use mpi::ffi;
 use status::check;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::rc::Rc;
 
 pub(crate) use matched::Matched;
@@ -66,6 +67,8 @@ pub(crate) struct Mpi {
 /// What all communicators of a process share.
 struct Shared {
     constants: Constants,
+    /// See [`send::request_over`].
+    over: ffi::MPI_Request,
     checked: bool,
     /// See [`overrun`].
     overruns: bool,
@@ -73,6 +76,8 @@ struct Shared {
     /// Communicators that were made without their parent's other ranks.
     loners: family::Loners,
     works: work::Pool,
+    /// Counts and displacements of a call that blocks.
+    ints: RefCell<Vec<c_int>>,
     /// Buffered sends under way.
     kept: buffered::Kept,
     scratch: many::Scratch,

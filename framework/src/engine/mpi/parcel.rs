@@ -5,7 +5,7 @@
 use super::Mpi;
 use super::count::Extent;
 use super::patience::{Patience, TIGHT};
-use super::status::{blank, check, envelope};
+use super::status::{blank, check};
 use super::tag::Pattern;
 use crate::comm::element::Element;
 use crate::engine::{Envelope, Fault, From, Outcome, Tagged};
@@ -73,7 +73,7 @@ impl Mpi {
         if flag == 0 {
             return Ok(None);
         }
-        let envelope = envelope(&status, self.byte)?;
+        let envelope = self.envelope(&status)?;
         // SAFETY: the flag says that MPI stored a message.
         Ok(Some(Arrived { message: unsafe { message.assume_init() }, envelope }))
     }

@@ -4,7 +4,7 @@
 //! queue, and only if something else stands there every type is asked for.
 
 use super::patience::{Patience, TIGHT};
-use super::status::{blank, check, envelope};
+use super::status::{blank, check};
 use super::{Mpi, tag};
 use crate::engine::{Envelope, From, Outcome, Tagged};
 use mpi::ffi;
@@ -63,6 +63,6 @@ impl Mpi {
         // SAFETY: the outputs are valid for writes.
         let code = unsafe { ffi::MPI_Iprobe(source, tag, self.comm, &mut flag, &mut status) };
         check("MPI_Iprobe", code)?;
-        if flag == 0 { Ok(None) } else { envelope(&status, self.byte).map(Some) }
+        if flag == 0 { Ok(None) } else { self.envelope(&status).map(Some) }
     }
 }

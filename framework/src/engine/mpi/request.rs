@@ -4,7 +4,7 @@
 
 use super::patience::{Patience, TIGHT};
 use super::session::is_initialised;
-use super::status::{SUCCESS, blank, bytes, check, class, envelope, failure};
+use super::status::{SUCCESS, blank, bytes, check, class, failure};
 use super::tag::Pattern;
 use super::work::Work;
 use super::{Mpi, tag};
@@ -97,7 +97,7 @@ impl Mpi {
 
     #[cold]
     #[inline(never)]
-    fn wait_long(&self, request: &mut Request) -> Outcome<Envelope> {
+    pub(super) fn wait_long(&self, request: &mut Request) -> Outcome<Envelope> {
         let mut patience = Patience::new();
         loop {
             if let Some(envelope) = self.poll(request)? {
@@ -139,19 +139,20 @@ impl Mpi {
         match request.role {
             Role::Collective(_) => Ok(self.nothing()),
             Role::Send(envelope) => Ok(envelope),
-            Role::Receive { kind, .. } => {
-                let envelope = envelope(status, self.byte)?;
-                if envelope.kind != kind {
-                    // Only a receive of any tag takes messages of other kinds.
-                    return Err(Fault::WrongKind {
-                        source: envelope.source,
-                        tag: envelope.tag,
-                        sent: envelope.kind,
-                    });
-                }
-                Ok(envelope)
-            }
+            Role::Receive { kind, .. } => self.received(kind, status),
         }
+    }
+
+    /// What a completed receive's status means.
+    #[inline]
+    pub(super) fn received(&self, kind: u32, status: &ffi::MPI_Status) -> Outcome<Envelope> {
+        let envelope = self.envelope(status)?;
+        if envelope.kind != kind {
+            // Only a receive of any tag takes messages of other kinds.
+            let Envelope { source, tag, kind: sent, .. } = envelope;
+            return Err(Fault::WrongKind { source, tag, sent });
+        }
+        Ok(envelope)
     }
 
     /// Finds words for a request that failed, and makes sure that MPI is done with its buffer.

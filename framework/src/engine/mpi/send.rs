@@ -6,7 +6,7 @@
 use super::count::Extent;
 use super::request::{Request, Role};
 use super::status::check;
-use super::{Mpi, tag};
+use super::{Constants, Mpi, library_version, tag};
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, Mode, Outcome};
 use mpi::ffi;
@@ -14,6 +14,30 @@ use std::ffi::c_int;
 
 /// Up to this many bytes a message to oneself is buffered, as the Local engine does it with any.
 const BUFFERED: usize = 64 << 10;
+
+/// Open MPI's request for what was over when it was started: one for all, which needs no completing, so that a short send
+/// costs nothing more. A send to nobody gives it. Null, which no send gives, for other libraries: theirs must be completed.
+pub(super) fn request_over(constants: &Constants) -> Outcome<ffi::MPI_Request> {
+    let null = constants.request_null;
+    if !library_version().starts_with("Open MPI") {
+        return Ok(null);
+    }
+    let mut raws = [null; 2];
+    let (nothing, byte) = ([0u8; 1], constants.byte);
+    for raw in &mut raws {
+        // SAFETY: MPI_COMM_SELF is live; nothing is read.
+        check("MPI_Isend", unsafe {
+            let comm = constants.comm_self;
+            ffi::MPI_Isend(nothing.as_ptr().cast(), 0, byte, constants.proc_null, 0, comm, raw)
+        })?;
+    }
+    let over = if raws[0] == raws[1] { raws[0] } else { null };
+    for raw in &mut raws {
+        // SAFETY: the request is one of MPI_Isend's. Waiting for the shared one does nothing.
+        check("MPI_Wait", unsafe { ffi::MPI_Wait(raw, &mut super::status::blank()) })?;
+    }
+    Ok(over)
+}
 
 impl Mpi {
     #[inline]
@@ -43,6 +67,14 @@ impl Mpi {
         self.send(Mode::Standard, bytemuck::cast_slice(&data), T::KIND, dest, tag)
     }
 
+    /// A request for a send that was over when it was started.
+    pub fn sent(&self) -> Request {
+        let sent = self.nothing();
+        Request::once(self.constants().request_null, Role::Send(sent))
+    }
+
+    /// `None`: over already.
+    ///
     /// # Safety
     /// `data` is valid for reads of `len` bytes, and nobody writes them, until the request is complete or cancelled.
     #[inline]
@@ -54,14 +86,13 @@ impl Mpi {
         kind: Kind,
         dest: usize,
         tag: i32,
-    ) -> Outcome<Request> {
+    ) -> Outcome<Option<Request>> {
         let coded = tag::encode(tag, kind.code());
         let mut raw = self.constants().request_null;
-        let sent = Envelope { source: self.rank, tag, kind: kind.code().into(), bytes: len };
         if mode == Mode::Buffered {
             // SAFETY: the caller's promise.
             self.send_copy(unsafe { std::slice::from_raw_parts(data, len) }, coded, dest)?;
-            return Ok(Request::once(raw, Role::Send(sent)));
+            return Ok(None);
         }
         let extent = Extent::of(len, self.byte)?;
         let (buffer, dest) = (data.cast(), dest as c_int);
@@ -80,6 +111,10 @@ impl Mpi {
             })
         };
         check(call, code)?;
-        Ok(Request::once(raw, Role::Send(sent)))
+        if raw == self.shared.over {
+            return Ok(None);
+        }
+        let sent = Envelope { source: self.rank, tag, kind: kind.code().into(), bytes: len };
+        Ok(Some(Request::once(raw, Role::Send(sent))))
     }
 }

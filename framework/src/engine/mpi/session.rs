@@ -80,11 +80,13 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
     check("MPI_Comm_dup", unsafe { ffi::MPI_Comm_dup(constants.comm_world, &mut world) })?;
     let shared = Rc::new(Shared {
         constants,
+        over: super::send::request_over(&constants)?,
         checked,
         overruns,
         operators: Operators::default(),
         loners: Default::default(),
         works: Default::default(),
+        ints: Default::default(),
         kept: Default::default(),
         scratch: Default::default(),
     });

@@ -2,6 +2,7 @@
  * No communication and no logic; the field order is that of `Constants` in constants.rs. */
 
 #include <mpi.h>
+#include <stddef.h>
 
 struct rankine_constants {
     MPI_Comm comm_world;
@@ -19,6 +20,7 @@ struct rankine_constants {
     void *in_place;
     int any_source;
     int any_tag;
+    int proc_null;
     int undefined;
     int comm_type_shared;
     int lock_exclusive;
@@ -31,6 +33,7 @@ struct rankine_constants {
     int max_error_string;
     int max_processor_name;
     int max_library_version_string;
+    int bytes_at; /* where a status keeps its number of bytes as a size_t; -1 where it is not that simple */
 };
 
 void rankine_mpi_constants(struct rankine_constants *c)
@@ -57,6 +60,7 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .in_place = MPI_IN_PLACE,
         .any_source = MPI_ANY_SOURCE,
         .any_tag = MPI_ANY_TAG,
+        .proc_null = MPI_PROC_NULL,
         .undefined = MPI_UNDEFINED,
         .comm_type_shared = MPI_COMM_TYPE_SHARED,
         .lock_exclusive = MPI_LOCK_EXCLUSIVE,
@@ -69,5 +73,10 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .max_error_string = MPI_MAX_ERROR_STRING,
         .max_processor_name = MPI_MAX_PROCESSOR_NAME,
         .max_library_version_string = MPI_MAX_LIBRARY_VERSION_STRING,
+#ifdef OPEN_MPI
+        .bytes_at = offsetof(MPI_Status, _ucount),
+#else
+        .bytes_at = -1,
+#endif
     };
 }

@@ -184,13 +184,30 @@ impl Mpi {
     fn look(&self, work: &Work, status: &ffi::MPI_Status) -> Outcome<()> {
         match work.pending[work.done].what {
             What::Call(_) => Ok(()),
-            What::Message { source, len } => match bytes(status, self.byte) {
+            What::Message { source, len } => match self.length(status) {
                 Some(sent) if sent == len => Ok(()),
                 sent => Err(wrong_length(source, sent, len, work.unit)),
             },
             What::Signatures => work.agreement.signatures(self.rank),
             What::Lengths => work.agreement.lengths(self.size, work.unit),
         }
+    }
+
+    /// A work's only message has failed, or has another length than it should have.
+    #[cold]
+    pub(super) fn message_failed(
+        &self,
+        work: Box<Work>,
+        raw: ffi::MPI_Request,
+        code: c_int,
+        status: &ffi::MPI_Status,
+    ) -> Fault {
+        if code == SUCCESS
+            && let Err(fault) = self.look(&work, status)
+        {
+            return self.give_up_work(work, fault);
+        }
+        self.stopped(raw, &mut Some(ManuallyDrop::new(work)), code, status)
     }
 
     /// Finds words for a call that failed.

@@ -79,7 +79,7 @@ pub(super) struct Misfit {
 ///
 /// # Safety
 /// The parts are those of one call with one root, and their spans are there.
-pub(super) unsafe fn misfit<'a>(size: usize, part: &(dyn Fn(usize) -> &'a Part + 'a)) -> Option<Misfit> {
+pub(super) unsafe fn misfit<'a>(size: usize, part: impl Fn(usize) -> &'a Part) -> Option<Misfit> {
     let first = part(0);
     let root = first.root;
     let found = |from: usize, to: usize, sent: usize, taken: usize| {

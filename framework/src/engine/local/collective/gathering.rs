@@ -91,7 +91,7 @@ impl Table {
             Verdict::Disagreed(None)
         } else {
             // SAFETY: the call and the root are the same, and everybody is in it.
-            match unsafe { check::misfit(size, &|rank| &self.card(rank).part) } {
+            match unsafe { check::misfit(size, |rank| &self.card(rank).part) } {
                 Some(misfit) => Verdict::Disagreed(Some(misfit)),
                 None => Verdict::Agreed,
             }

@@ -106,7 +106,7 @@ impl Local {
     /// As [`Local::collective`].
     unsafe fn alone(&self, part: &Part, claim: Claim, op: Option<&Reduction>) -> Outcome<()> {
         // SAFETY: the spans are there until we return.
-        if let Some(misfit) = unsafe { check::misfit(1, &|_| part) } {
+        if let Some(misfit) = unsafe { check::misfit(1, |_| part) } {
             return Err(Fault::Mismatch(check::told(0, 1, &|_| claim, Some(misfit))));
         }
         let work = Work { size: 1, part: &|_| part, op };

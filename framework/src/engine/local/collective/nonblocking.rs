@@ -34,7 +34,7 @@ impl Local {
             // SAFETY: the caller's promise.
             unsafe { self.note(notices, number, &part, call, claim, small) };
             if small {
-                let mut noted = Noted::new(number, part, call.op);
+                let mut noted = Noted::new(number);
                 return Ok(match self.peek_noted(&mut noted) {
                     Some(outcome) => Request::over(outcome),
                     None => Request::collective(Joined::Noted(noted)),

@@ -25,28 +25,35 @@ pub(super) struct Note {
     claim: Option<Claim>,
     /// It is small: there is no record of it.
     is_small: bool,
+    /// For the rank's own use when it makes its answer.
+    part: Part,
+    op: Option<Reduction>,
 }
+
+// SAFETY: the addresses in the part are followed only by the rank itself, whose buffers they are.
+unsafe impl Send for Note {}
+// SAFETY: as above.
+unsafe impl Sync for Note {}
 
 impl Note {
     pub fn empty() -> Note {
-        Note { words: Words::NONE, small: Small::EMPTY, claim: None, is_small: false }
+        let (words, small, part) = (Words::NONE, Small::EMPTY, Part::nothing());
+        Note { words, small, claim: None, is_small: false, part, op: None }
     }
 }
 
-/// A rank's share in a small operation.
+/// A rank's share in a small operation; what it needs for its answer is in its own notice.
 pub(crate) struct Noted {
     number: u64,
-    part: Part,
-    op: Option<Reduction>,
     /// The ranks below this one have been seen to have started it.
-    seen: usize,
+    seen: u32,
     /// This rank is through with it.
     left: bool,
 }
 
 impl Noted {
-    pub(super) fn new(number: u64, part: Part, op: Option<&Reduction>) -> Noted {
-        Noted { number, part, op: op.copied(), seen: 0, left: false }
+    pub(super) fn new(number: u64) -> Noted {
+        Noted { number, seen: 0, left: false }
     }
 }
 
@@ -110,6 +117,8 @@ impl Local {
                 small::copy(given, note.small.0.as_mut_ptr(), len);
                 note.claim = Some(claim);
                 note.is_small = is_small;
+                note.part = *part;
+                note.op = call.op.copied();
             });
         }
         self.wake_members();
@@ -123,14 +132,14 @@ impl Local {
     }
 
     pub(super) fn all_have_noted(&self, noted: &Noted) -> bool {
-        (noted.seen..self.size()).all(|rank| self.board().shown(rank, noted.number))
+        (noted.seen as usize..self.size()).all(|rank| self.board().shown(rank, noted.number))
     }
 
     /// Makes the answer if all have started.
     pub(super) fn peek_noted(&self, noted: &mut Noted) -> Option<Outcome<Envelope>> {
         let (board, size, number) = (self.board(), self.size(), noted.number);
-        while noted.seen < size {
-            if !board.shown(noted.seen, number) {
+        while (noted.seen as usize) < size {
+            if !board.shown(noted.seen as usize, number) {
                 return None;
             }
             noted.seen += 1;
@@ -143,8 +152,9 @@ impl Local {
             return Some(Err(Fault::Mismatch(told)));
         }
         let given = |rank: usize| -> &[u8; SMALL] { &seen.note(rank).small.0 };
+        let own = seen.note(self.rank);
         // SAFETY: who started it has promised to keep its buffers until it is over; the ranks agree.
-        unsafe { small::answer(&noted.part, self.rank, size, noted.op.as_ref(), given) };
+        unsafe { small::answer(&own.part, self.rank, size, own.op.as_ref(), given) };
         Some(Ok(SENT))
     }
 

@@ -59,6 +59,7 @@ struct Card {
     part: Part,
     /// The part's spans: those of what is sent, then of what is received.
     spans: Vec<Span>,
+    op: Option<Reduction>,
 }
 
 /// What the last to start found.
@@ -147,7 +148,6 @@ impl Operation {
 pub(crate) struct Recorded {
     number: u64,
     operation: Arc<Operation>,
-    op: Option<Reduction>,
     /// Whether this rank is through with it.
     left: bool,
 }
@@ -173,7 +173,7 @@ impl Local {
                 let card = unsafe { &mut *card };
                 let mut spans = card.take().map_or(Vec::new(), |card| card.spans);
                 let part = keep_spans(part, call, &mut spans);
-                *card = Some(Card { claim, part, spans });
+                *card = Some(Card { claim, part, spans, op: call.op.copied() });
             });
         }
         let arrived = operation.arrived.load(Ordering::Relaxed) + 1;
@@ -183,7 +183,7 @@ impl Local {
             started.remove(number);
         }
         drop(started);
-        let mut recorded = Recorded { number, operation, op: call.op.copied(), left: false };
+        let mut recorded = Recorded { number, operation, left: false };
         if last && recorded.operation.state() == GATHERING {
             self.set_under_way(&recorded);
             // SAFETY: the caller's promise, and that of all who started it.
@@ -209,12 +209,14 @@ impl Local {
             Found::Misfit(None)
         } else {
             // SAFETY: one call with one root; the spans are on the cards.
-            match unsafe { check::misfit(size, &|rank| &operation.card(rank).part) } {
+            match unsafe { check::misfit(size, |rank| &operation.card(rank).part) } {
                 Some(misfit) => Found::Misfit(Some(misfit)),
                 None => {
                     let part = |rank: usize| &operation.card(rank).part;
                     // SAFETY: as above.
-                    Found::Work(unsafe { Work { size, part: &part, op: recorded.op.as_ref() }.cut() })
+                    Found::Work(unsafe {
+                        Work { size, part: &part, op: operation.card(self.rank).op.as_ref() }.cut()
+                    })
                 }
             }
         };
@@ -248,7 +250,7 @@ impl Local {
         }
         let Found::Work(cut) = operation.found() else { return Ok(()) };
         let part = |rank: usize| &operation.card(rank).part;
-        let work = Work { size: self.size(), part: &part, op: recorded.op.as_ref() };
+        let work = Work { size: self.size(), part: &part, op: operation.card(self.rank).op.as_ref() };
         // SAFETY: the caller's promise.
         unsafe { self.help(&operation.tasks, &work, cut) }
     }
