@@ -33,6 +33,10 @@ fn main() -> std::process::ExitCode {
             }
         }
     }
+    // As many threads as nobody has cores for.
+    if let Some(ring) = CASES.iter().find(|case| case.name == "ring_of_receives") {
+        trials.push(Trial::test("local::ring_of_receives::512", move || local(ring, 512)));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
