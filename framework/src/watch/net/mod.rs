@@ -11,6 +11,8 @@ mod hub;
 #[cfg(feature = "mpi")]
 mod member;
 mod talk;
+#[cfg(all(test, feature = "mpi"))]
+mod tests;
 mod wire;
 
 pub(crate) use hub::{Hub, Outlets};
