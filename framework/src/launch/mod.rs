@@ -361,6 +361,9 @@ fn under_launcher(
         bring_down(&error.on_rank(me));
     }
     board.set_life(Life::Returned);
+    if let Some(watchman) = &watchman {
+        watchman.wake();
+    }
     session.settle()?;
     if let Some(Watchman::Hub(hub)) = &watchman {
         // What all ranks have left is told while they can still be asked; meanwhile MPI goes on.
@@ -378,11 +381,19 @@ fn under_launcher(
 #[cfg(feature = "mpi")]
 enum Watchman {
     Hub(Arc<Hub>),
-    Member(#[expect(dead_code, reason = "it works until it is dropped")] watch::Member),
+    Member(watch::Member),
 }
 
 #[cfg(feature = "mpi")]
 impl Watchman {
+    /// The rank has returned.
+    fn wake(&self) {
+        match self {
+            Watchman::Hub(hub) => hub.wake(),
+            Watchman::Member(member) => member.wake(),
+        }
+    }
+
     fn look_out(&self) -> watch::Lookout {
         match self {
             Watchman::Hub(hub) => watch::Lookout::Hub(hub.clone()),

@@ -2,8 +2,10 @@
 
 use super::talk::{Order, TO_ANYBODY, Word};
 use super::wire::{ANSWER, Secret, Session, greeting, nonce, proof, same};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// How long a connection and its greeting may take.
@@ -51,12 +53,18 @@ impl Guest {
         self.stream.write_all(&frame)
     }
 
-    /// Waits so long for an order; `None` if none has come.
-    pub fn hear(&mut self, patience: Duration) -> Result<Option<Order>> {
+    /// Waits so long for an order, or for a byte from `wake`; `None` if none has come.
+    pub fn hear(&mut self, patience: Duration, wake: Option<&UnixStream>) -> Result<Option<Order>> {
         if let Some(order) = self.session.open(&mut self.input, TO_ANYBODY)? {
             return Ok(Some(order));
         }
-        self.stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
+        let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+        let mut fds = vec![PollFd::new(&self.stream, PollFlags::IN)];
+        fds.extend(wake.map(|wake| PollFd::new(wake, PollFlags::IN)));
+        // An interrupted poll is one after which nothing is ready.
+        if poll(&mut fds, Some(&timeout)).is_err() || fds[0].revents().is_empty() {
+            return Ok(None);
+        }
         let mut some = [0; 16 << 10];
         match self.stream.read(&mut some) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
@@ -74,11 +82,5 @@ impl Guest {
             }
             Err(error) => Err(error),
         }
-    }
-
-    #[cfg(feature = "mpi")]
-    /// Another handle of the connection, to end it from another thread.
-    pub fn handle(&self) -> Result<TcpStream> {
-        self.stream.try_clone()
     }
 }

@@ -110,6 +110,13 @@ impl Hub {
         }
     }
 
+    /// Looks at the ranks of this process now: one has returned.
+    #[cfg(feature = "mpi")]
+    pub fn wake(&self) {
+        // A thread that is gone needs no waking.
+        let _ = (&self.wake).write_all(&[0]);
+    }
+
     /// Whether all ranks have returned, and what they left has been told.
     pub fn has_ended(&self) -> bool {
         self.shared.ended.load(Ordering::Acquire) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)

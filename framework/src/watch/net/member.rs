@@ -8,21 +8,17 @@ use super::Endpoint;
 use super::answer::answer;
 use super::guest::Guest;
 use super::talk::{Order, Word};
-use std::net::{Shutdown, TcpStream};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) struct Member {
     thread: Option<JoinHandle<()>>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    stream: Mutex<Option<TcpStream>>,
+    stop: Arc<AtomicBool>,
+    wake: UnixStream,
 }
 
 impl Member {
@@ -34,22 +30,29 @@ impl Member {
         hub: Option<Endpoint>,
         told: impl Fn(String) + Send + 'static,
     ) -> std::io::Result<Member> {
-        let shared = Arc::new(Shared::default());
-        let mine = shared.clone();
-        let body = move || Body { board: [board], node, settings, shared: mine }.run(hub.as_ref(), &told);
+        let (wake, woken) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told_to_stop = stop.clone();
+        let body = move || {
+            Body { board: [board], node, settings, stop: told_to_stop, woken }.run(hub.as_ref(), &told)
+        };
         let thread = std::thread::Builder::new().name("watch".to_string()).spawn(body)?;
-        Ok(Member { thread: Some(thread), shared })
+        Ok(Member { thread: Some(thread), stop, wake })
+    }
+
+    /// Looks at the rank now: it has returned.
+    pub fn wake(&self) {
+        // A thread that is gone needs no waking.
+        let _ = (&self.wake).write_all(&[0]);
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.stop.store(true, Ordering::Release);
+        self.wake();
         if let Some(thread) = self.thread.take() {
-            if let Some(stream) = &*self.shared.stream.lock().unwrap_or_else(PoisonError::into_inner) {
-                // It is over, whatever the system thinks of it.
-                let _ = stream.shutdown(Shutdown::Both);
-            }
             thread.thread().unpark();
             let _ = thread.join();
         }
@@ -63,7 +66,8 @@ struct Body {
     board: [Arc<Board>; 1],
     node: String,
     settings: Settings,
-    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    woken: UnixStream,
 }
 
 impl Body {
@@ -88,13 +92,12 @@ impl Body {
     }
 
     fn stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::Acquire)
+        self.stop.load(Ordering::Acquire)
     }
 
     /// Answers the hub until the end. An error says that it could not be reached in the first place.
     fn serve(&self, hub: &Endpoint, clocks: &mut Clocks) -> std::io::Result<()> {
         let mut guest = Guest::call(hub.addresses(), &hub.secret())?;
-        *self.shared.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(guest.handle()?);
         guest.say(&Word::Here(self.board[0].rank as u32))?;
         let mut life = self.board[0].life();
         let _ = self.talk(&mut guest, clocks, &mut life);
@@ -108,7 +111,9 @@ impl Body {
         life: &mut super::super::Life,
     ) -> std::io::Result<()> {
         while !self.stopped() {
-            let order = guest.hear(pace(self.settings.patience))?;
+            let order = guest.hear(pace(self.settings.patience), Some(&self.woken))?;
+            // Only a waker writes, and only to wake.
+            let _ = (&self.woken).read(&mut [0; 64]);
             if clocks.tick(&self.board, self.settings.patience) {
                 guest.say(&Word::Blocked)?;
             }

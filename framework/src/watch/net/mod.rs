@@ -58,7 +58,7 @@ impl Endpoint {
         guest.say(&Word::Show)?;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(10) {
-            if let Some(Order::Shown(views)) = guest.hear(Duration::from_millis(200))? {
+            if let Some(Order::Shown(views)) = guest.hear(Duration::from_millis(200), None)? {
                 return Ok(views);
             }
         }
