@@ -118,25 +118,20 @@ impl Local {
         tag: Tagged,
     ) -> Outcome<Request> {
         let want = Want { context: self.context, from, tag };
-        let source = match from {
-            From::Any => None,
-            From::Rank(rank) => Some(self.world_rank(rank)),
-        };
-        // Before the lock, which the first use of a link takes too.
-        let link = source.map(|source| self.world.link(self.me, source));
-        let (world, inbox) = (&*self.world, self.inbox());
+        let inbox = self.inbox();
         let ticket = || self.spares.ticket();
-        let mut sorted = inbox.lock();
-        // SAFETY: the caller's promise, here and below.
-        let at_once = link.and_then(|link| unsafe { sorted.take_front(world, &want, link, kind, data, len) });
-        let posted = match at_once {
-            Some(outcome) => Ok(outcome),
-            // SAFETY: as above.
-            None => unsafe { sorted.post(world, inbox, want, kind, data, len, ticket) },
-        };
+        // Also where the letter is in the ring already: the records are then there from the first receive on.
+        // SAFETY: the caller's promise.
+        let posted = unsafe { inbox.lock().post(&self.world, inbox, want, kind, data, len, ticket) };
         Ok(Request(match posted {
             Ok(outcome) => State::Over(Some(outcome)),
-            Err(ticket) => State::Receive(ticket, source),
+            Err(ticket) => State::Receive(
+                ticket,
+                match from {
+                    From::Any => None,
+                    From::Rank(rank) => Some(self.world_rank(rank)),
+                },
+            ),
         }))
     }
 
