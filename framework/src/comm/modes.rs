@@ -82,6 +82,7 @@ impl Comm {
         let _in = self.inner.within(call, place, trace.need());
         self.engine()
             .send(mode, bytemuck::cast_slice(data), T::KIND, dest, tag)
+            .inspect_err(|_| self.inner.taken_back(&trace))
             .map_err(|fault| self.fault(call, place, fault, named::<T>()))
     }
 

@@ -95,6 +95,7 @@ impl Comm {
         self.inner
             .engine
             .send(Mode::Standard, bytemuck::cast_slice(data), T::KIND, dest, tag)
+            .inspect_err(|_| self.inner.taken_back(&trace))
             .map_err(|fault| self.fault("send", place, fault, named::<T>()))
     }
 
@@ -109,6 +110,7 @@ impl Comm {
         self.inner
             .engine
             .send_parcel(data, dest, tag)
+            .inspect_err(|_| self.inner.taken_back(&trace))
             .map_err(|fault| self.fault("send_vec", place, fault, named::<T>()))
     }
 

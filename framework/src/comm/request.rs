@@ -486,7 +486,10 @@ impl Comm {
                 let request = request.unwrap_or_else(|| self.engine().over());
                 Ok(OwnedSend(Owned::new(self.inner.clone(), (request, trace), data)))
             }
-            Err(fault) => Err(self.fault(call, place, fault, named::<T>())),
+            Err(fault) => {
+                self.inner.taken_back(&trace);
+                Err(self.fault(call, place, fault, named::<T>()))
+            }
         }
     }
 

@@ -75,7 +75,10 @@ impl<'c> Table<'c> {
         match unsafe { self.comm.engine().isend(mode, data.as_ptr(), data.len(), kind, dest, tag) } {
             Ok(None) => Ok(OVER),
             Ok(Some(request)) => Ok(self.add(request, trace)),
-            Err(fault) => Err(self.comm.fault(call, place, fault, element())),
+            Err(fault) => {
+                self.comm.inner.taken_back(&trace);
+                Err(self.comm.fault(call, place, fault, element()))
+            }
         }
     }
 

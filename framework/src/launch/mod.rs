@@ -250,7 +250,10 @@ pub(crate) fn on_rank_thread(
         let _pool = rank_pool(threads)?;
         world.enter(me);
         let watch = Rc::new(Watch::new(watched.board, watched.hub.map(watch::Lookout::Hub)));
-        rank(Comm::world(Engine::Local(local::Local::world(world, me)), Rc::new(Clock::default()), watch))
+        let engine = Engine::Local(local::Local::world(world, me));
+        let result = rank(Comm::world(engine, Rc::new(Clock::default()), watch.clone()));
+        watch.leave();
+        result
     });
     board.set_life(if result.is_ok() { Life::Returned } else { Life::Failed });
     result
@@ -354,7 +357,9 @@ fn under_launcher(
         let found = watch_processes(&session, &board, settings)?;
         let watch = Rc::new(Watch::new(board.clone(), found.as_ref().map(Watchman::look_out)));
         watchman = found;
-        rank(Comm::world(Engine::Mpi(session.comm()), Rc::new(Clock::default()), watch))
+        let result = rank(Comm::world(Engine::Mpi(session.comm()), Rc::new(Clock::default()), watch.clone()));
+        watch.leave();
+        result
     });
     if let Err(error) = result {
         board.set_life(Life::Failed);

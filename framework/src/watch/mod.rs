@@ -1,6 +1,6 @@
 //! The watch: what every rank is doing, who waits for whom, and the proof that nobody can go on.
 //!
-//! Each rank writes on a [`Board`], a store or two a call. A thread of each process looks at the boards now and then. Once
+//! Each rank writes on a board, a store or two a call. A thread of each process looks at the boards now and then. Once
 //! a rank has been blocked longer than the patience it looks at all of them (`look`), turns what the ranks need into a
 //! graph (`graph`), and reduces it: whoever runs, and whoever's message is under way, releases those who wait for it.
 //! Whom nothing can release is looked at a second time; if none of them has moved meanwhile, that is a proof, and
@@ -213,8 +213,9 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
+impl Watch {
+    /// The rank has returned: what it has not ended is left behind. (What was forgotten may keep this alive.)
+    pub fn leave(&self) {
         let open = self.open.borrow();
         let left = open.handles.iter().flatten().map(|(name, place)| format!("{name} ({place})"));
         self.board.leave_behind(left.collect());
