@@ -59,6 +59,7 @@ step the same suite under mpirun of MPICH
 (
     export MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich
     conform mpirun.mpich "1 2 3" --features rankine/mpi
+    RANKINE_MPIRUN=mpirun.mpich $cargo test --quiet -p rankine --features rankine/mpi --test stuck -- mpi::
 )
 
 step a real Slurm cluster of four nodes

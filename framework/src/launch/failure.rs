@@ -87,6 +87,10 @@ fn message(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "with a value that is no text".to_string())
 }
 
+/// How long a launcher has to pass on what was written.
+#[cfg(feature = "mpi")]
+const SAID: std::time::Duration = std::time::Duration::from_millis(150);
+
 /// Reports and ends an MPI job from the rank that failed. Ranks that fail at the same time say it once: on a node
 /// whoever takes the job's name first, between nodes the lowest rank by a head start.
 #[cfg(feature = "mpi")]
@@ -113,6 +117,8 @@ pub(crate) fn bring_down(error: &Error) -> ! {
         std::thread::sleep(Duration::from_secs(5));
         report(error);
     }
+    // MPICH's launcher throws away what it has not read yet when it learns of the end.
+    std::thread::sleep(SAID);
     crate::engine::mpi::abort(i32::from(error.exit_code()))
 }
 
