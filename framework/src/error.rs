@@ -27,6 +27,8 @@ pub enum ErrorKind {
     TypeMismatch,
     /// Ranks entered different collectives, or the same one with different arguments.
     Mismatch,
+    /// Accesses to a window meet at one place in one epoch, and what comes of it is left open.
+    Conflict,
     /// Ranks wait for each other and none can go on; the report names them and their calls.
     Deadlock,
     /// The engine's library reported a failure.
@@ -45,7 +47,11 @@ impl ErrorKind {
             ErrorKind::Usage => 2,
             ErrorKind::Setup => 3,
             ErrorKind::Io => 4,
-            ErrorKind::Truncated | ErrorKind::TypeMismatch | ErrorKind::Mismatch | ErrorKind::Deadlock => 5,
+            ErrorKind::Truncated
+            | ErrorKind::TypeMismatch
+            | ErrorKind::Mismatch
+            | ErrorKind::Conflict
+            | ErrorKind::Deadlock => 5,
             ErrorKind::Engine | ErrorKind::Panic | ErrorKind::Elsewhere => 6,
         }
     }

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 
 /// Tags of the framework's own messages.
-pub(super) mod tags {
+pub(crate) mod tags {
     /// Serialized values on their way through a collective.
     pub const VALUES: i32 = 0x1000;
     /// Views of every rank to every rank.
@@ -19,6 +19,8 @@ pub(super) mod tags {
     pub const GRID: i32 = 0x1004;
     /// Views of any type between any ranks.
     pub const PAIRS: i32 = 0x1006;
+    /// Accesses to a window that are compared.
+    pub const CLAIMS: i32 = 0x1007;
 }
 
 /// Made when it is first needed.

@@ -79,7 +79,8 @@ impl Comm {
         let engine = self.engine().dup(place);
         let engine = engine.map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
         let id = self.child(0);
-        let context = self.inner.watch.board().add_context(id, self.inner.members(), Some(place));
+        let context =
+            self.inner.watch.board().add_context(id, self.inner.members(), Some((&"a communicator", place)));
         Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))
     }
 
@@ -150,7 +151,8 @@ impl Comm {
         // The members meet in the communicator that they make.
         let (id, world) = (self.group_child(&members, tag), self.group()?);
         let members_there = Members::of(members.iter().map(|&rank| world.ranks()[rank]).collect());
-        let context = self.inner.watch.board().add_context(id, members_there, Some(place));
+        let context =
+            self.inner.watch.board().add_context(id, members_there, Some((&"a communicator", place)));
         let number = self.inner.watch.enter_collective(context, call, place);
         let need = Need::new(What::Collective, Key::new(Class::Entered, context, None, None), number);
         let _in = self.inner.within(call, place, need.who(Who::All));
@@ -223,7 +225,8 @@ impl Comm {
     /// A communicator that this one's rank has come into.
     fn sibling(&self, call: Name, engine: Engine, id: u64, place: Place) -> Result<Comm> {
         let world = engine.world_ranks().map_err(|fault| self.fault(call, place, fault, ("", 1)))?;
-        let context = self.inner.watch.board().add_context(id, Members::of(world), Some(place));
+        let context =
+            self.inner.watch.board().add_context(id, Members::of(world), Some((&"a communicator", place)));
         Ok(Comm::new(engine, self.inner.clock.clone(), self.inner.watch.clone(), context, id))
     }
 

@@ -4,7 +4,7 @@
 //! place here. It knows nothing of threads or MPI; that is below the waist, in `engine`.
 
 mod alltoallv_grid;
-mod backstage;
+pub(crate) mod backstage;
 mod cartesian;
 mod collective;
 mod create;
@@ -70,6 +70,16 @@ use std::rc::Rc;
 /// rankine::testing::ranks([2], |world| {
 ///     (0..4).into_par_iter().for_each(|_| world.barrier().unwrap());
 ///     Ok(())
+/// });
+/// ```
+///
+/// Nor does using one that is gone:
+///
+/// ```compile_fail,E0382
+/// rankine::testing::ranks([1], |world| {
+///     let twin = world.dup()?;
+///     drop(twin);
+///     twin.barrier()
 /// });
 /// ```
 pub struct Comm {
@@ -208,6 +218,24 @@ impl Comm {
     /// Gives an engine's fault its words. `element` is the receiver's element name and size.
     #[cold]
     pub(crate) fn fault(&self, call: &str, place: Place, fault: Fault, element: (&str, usize)) -> Error {
+        self.fault_in(self.inner.context, call, place, fault, element)
+    }
+
+    /// As [`Comm::fault`], of a call of a communicator or window that the watch has there.
+    #[cold]
+    pub(crate) fn fault_in(
+        &self,
+        context: u32,
+        call: &str,
+        place: Place,
+        fault: Fault,
+        element: (&str, usize),
+    ) -> Error {
+        let watch = &self.inner.watch;
+        let sent_at = |source, tag| {
+            let known = watch.sent_at(context, source, self.rank(), tag);
+            known.map(|words| format!(", {words}")).unwrap_or_default()
+        };
         let (name, size) = (element.0, element.1.max(1));
         let call = &*self.spoken(call);
         let error = match fault {
@@ -219,7 +247,8 @@ impl Comm {
                 Error::new(
                     ErrorKind::Truncated,
                     format!(
-                        "{call}: the message from rank {source}, tag {tag}, {sent}; the buffer takes {} {name}",
+                        "{call}: the message from rank {source}, tag {tag}{}, {sent}; the buffer takes {} {name}",
+                        sent_at(source, tag),
                         capacity / size
                     ),
                 )
@@ -228,7 +257,8 @@ impl Comm {
             Fault::WrongKind { source, tag, sent } => Error::new(
                 ErrorKind::TypeMismatch,
                 format!(
-                    "{call}: the message from rank {source}, tag {tag}, is of {}; this receive is of {name}",
+                    "{call}: the message from rank {source}, tag {tag}{}, is of {}; this receive is of {name}",
+                    sent_at(source, tag),
                     Kind::name_of(sent)
                 ),
             )
@@ -237,8 +267,13 @@ impl Comm {
                 Error::new(ErrorKind::Mismatch, format!("{call}: no receive has been posted for it"))
                     .help("post the receive and let the sender know, or use send")
             }
-            Fault::Mismatch(text) => Error::new(ErrorKind::Mismatch, format!("{call}: {text}"))
-                .help("every rank of the communicator must make the same collective calls in the same order"),
+            Fault::Mismatch(text) => {
+                let before =
+                    watch.call_before(context, place).map(|words| format!("; {words}")).unwrap_or_default();
+                Error::new(ErrorKind::Mismatch, format!("{call}: {text}")).help(format!(
+                    "every rank of the communicator must make the same collective calls in the same order{before}"
+                ))
+            }
             Fault::Aborted => {
                 return Error::new(ErrorKind::Elsewhere, format!("{call}: the job is going down")).at(place);
             }

@@ -41,6 +41,8 @@ pub struct NeighborPlan<T: Element> {
     held: Held<T>,
     /// What was started last.
     trace: Trace,
+    /// Where the watch keeps that it must be ended.
+    open: usize,
 }
 
 impl Topology {
@@ -93,7 +95,8 @@ impl Topology {
         self.shape(site, form, &mut shape, send.len(), recv.len())?;
         let held = Held::new(self.engine.clone(), self.ports(), shape, (send, recv));
         let trace = Trace::of_nothing(site.place);
-        Ok(NeighborPlan { comm: Comm { inner: self.comm.inner.clone() }, call: site.call, held, trace })
+        let open = self.comm.inner.watch.opened(&"a plan", site.place);
+        Ok(NeighborPlan { comm: Comm { inner: self.comm.inner.clone() }, call: site.call, held, trace, open })
     }
 }
 
@@ -218,6 +221,7 @@ impl<T: Element> NeighborPlan<T> {
 
 impl<T: Element> Drop for NeighborPlan<T> {
     fn drop(&mut self) {
+        self.comm.inner.watch.ended(self.open);
         // What cannot be taken back leaks.
         drop(self.held.release());
     }

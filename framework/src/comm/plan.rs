@@ -24,6 +24,8 @@ pub(crate) struct Core<B> {
     trace: Trace,
     moves: Moves,
     element: (&'static str, usize),
+    /// Where the watch keeps that it must be ended.
+    open: usize,
 }
 
 impl<B> Core<B> {
@@ -51,6 +53,7 @@ impl<B> Core<B> {
             trace: Trace::of_nothing(place),
             moves,
             element,
+            open: comm.inner.watch.opened(&"a plan", place),
         })
     }
 
@@ -192,6 +195,7 @@ impl<B> Core<B> {
 
 impl<B> Drop for Core<B> {
     fn drop(&mut self) {
+        self.comm.watch.ended(self.open);
         if let Some(mut request) = self.request.take() {
             if self.running {
                 if !self.comm.engine.cancel(&mut request) {

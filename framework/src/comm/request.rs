@@ -139,6 +139,42 @@ pub enum Test<D, R> {
 }
 
 /// An operation under way on a buffer that a [`Scope`](super::Scope) borrowed.
+///
+/// It can be waited for once:
+///
+/// ```compile_fail,E0382
+/// rankine::testing::ranks([1], |world| {
+///     let data = [1.0];
+///     world.scope(|s| {
+///         let t = s.isend(&data, 0, 1)?;
+///         t.wait()?;
+///         t.wait().map(drop)
+///     })
+/// });
+/// ```
+///
+/// and in its scope only:
+///
+/// ```compile_fail
+/// rankine::testing::ranks([1], |world| {
+///     let data = [1.0];
+///     let t = world.scope(|s| s.isend(&data, 0, 1))?;
+///     t.wait().map(drop)
+/// });
+/// ```
+///
+/// One that nobody waits for is complete when its scope ends; the compiler warns of it:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// rankine::testing::ranks([2], |world| {
+///     let mut ghost = [0.0];
+///     world.scope(|s| {
+///         s.irecv(&mut ghost, 1 - world.rank(), 1)?;
+///         world.send(&[1.0], 1 - world.rank(), 1)
+///     })
+/// });
+/// ```
 #[must_use = "the buffer comes back from wait()"]
 pub struct Request<'s, B: Buffer> {
     table: &'s Table<'s>,
@@ -340,6 +376,17 @@ impl<B> Drop for Owned<B> {
 }
 
 /// A send under way that owns its data; from [`Comm::isend_owned`].
+///
+/// Its vector is elsewhere until it comes back from [`OwnedSend::wait`]:
+///
+/// ```compile_fail,E0382
+/// rankine::testing::ranks([1], |world| {
+///     let mut data = vec![1.0];
+///     let send = world.isend_owned(data, 0, 1)?;
+///     data[0] = 2.0;
+///     send.wait().map(drop)
+/// });
+/// ```
 #[must_use = "the vector comes back from wait()"]
 pub struct OwnedSend<T: Element>(Owned<Vec<T>>);
 

@@ -281,6 +281,20 @@ impl Comm {
     ///     })
     /// });
     /// ```
+    ///
+    /// nor be given to two operations, unless both only read it:
+    ///
+    /// ```compile_fail,E0499
+    /// rankine::testing::ranks([2], |world| {
+    ///     let (mut ghost, other) = ([0.0], 1 - world.rank());
+    ///     world.scope(|s| {
+    ///         let one = s.irecv(&mut ghost, other, 1)?;
+    ///         let two = s.irecv(&mut ghost, other, 2)?;
+    ///         one.wait()?;
+    ///         two.wait().map(drop)
+    ///     })
+    /// });
+    /// ```
     #[track_caller]
     pub fn scope<'env, R>(
         &'env self,

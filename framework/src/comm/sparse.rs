@@ -96,7 +96,16 @@ impl Comm {
         &self,
         messages: Vec<(usize, T)>,
     ) -> Result<Vec<(usize, T)>> {
-        let (call, place) = (&"exchange_sparse_values", Location::caller());
+        self.exchange_values(&"exchange_sparse_values", messages, Location::caller())
+    }
+
+    /// [`Comm::exchange_sparse_values`] as a call of another name.
+    pub(super) fn exchange_values<T: Serialize + DeserializeOwned>(
+        &self,
+        call: Name,
+        messages: Vec<(usize, T)>,
+        place: Place,
+    ) -> Result<Vec<(usize, T)>> {
         let encoded =
             self.check_dests(call, messages.iter().map(|message| message.0), place).and_then(|()| {
                 messages.iter().map(|(dest, value)| Ok((*dest, self.encode(call, value, place)?))).collect()

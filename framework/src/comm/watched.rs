@@ -44,6 +44,9 @@ pub(crate) struct Within<'c> {
     _timed: Option<Section<'c>>,
 }
 
+/// The tag by which the needs of nonblocking collective calls differ from those of blocking ones.
+const STARTED: i32 = 1;
+
 fn peer(from: From) -> Option<usize> {
     match from {
         From::Any => None,
@@ -218,6 +221,13 @@ impl Inner {
         let number = self.watch.enter_collective(self.context, part.call.name_of(), place);
         let need = Need::new(What::Collective, key, number).element(part.kind.map_or(0, Kind::code));
         Trace { need: need.root(part.root).who(self.needed(part.call, part.root)), place }
+    }
+
+    /// As [`Inner::entering`], of a call that is started: it never meets one that blocks.
+    pub fn starting(&self, part: &Collective<'_>, place: Place) -> Trace {
+        let mut trace = self.entering(part, place);
+        trace.need.key = Key::new(Class::Entered, self.context, None, Some(STARTED));
+        trace
     }
 
     /// The next collective call of this communicator, of all of its ranks: one that is made of others.

@@ -60,7 +60,8 @@ pub(super) struct Context {
     pub members: Members,
     /// In a topology: the ranks of the communicator that this one hears from and speaks to.
     pub neighbors: Vec<u32>,
-    pub origin: Option<Place>,
+    /// What the author made, and where; `None` for what was there from the start or is the framework's own.
+    pub origin: Option<(Name, Place)>,
     pub live: bool,
 }
 
@@ -300,8 +301,8 @@ impl Board {
         lock(&self.left).clone()
     }
 
-    /// A communicator that this rank has come into; its index in keys.
-    pub(crate) fn add_context(&self, id: u64, members: Members, origin: Option<Place>) -> u32 {
+    /// A communicator or window that this rank has come into; its index in keys.
+    pub(crate) fn add_context(&self, id: u64, members: Members, origin: Option<(Name, Place)>) -> u32 {
         let mut contexts = lock(&self.contexts);
         let index = contexts.len() as u32;
         if index >= CONTEXTS {
@@ -317,7 +318,7 @@ impl Board {
         }
     }
 
-    /// The communicator is gone on this rank.
+    /// The communicator or window is gone on this rank.
     pub(crate) fn end_context(&self, index: u32) {
         if let Some(context) = lock(&self.contexts).get_mut(index as usize) {
             context.live = false;

@@ -482,7 +482,8 @@ pub(super) fn other_call<'l>(need: &NeedLook, of: &RankLook, look: &'l RankLook)
         collective(need)
             && collective(theirs)
             && (theirs.id, theirs.number) == (need.id, need.number)
-            && (theirs.what, theirs.root, named(theirs, look)) != (need.what, need.root, named(need, of))
+            && (theirs.what, theirs.root, theirs.tag, named(theirs, look))
+                != (need.what, need.root, need.tag, named(need, of))
     })
 }
 

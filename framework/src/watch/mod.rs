@@ -16,6 +16,7 @@ mod key;
 mod look;
 mod need;
 mod net;
+mod recall;
 mod report;
 mod tally;
 mod view;
@@ -211,14 +212,15 @@ impl Watch {
             open.free.push(number);
         }
     }
-}
 
-impl Watch {
     /// The rank has returned: what it has not ended is left behind. (What was forgotten may keep this alive.)
     pub fn leave(&self) {
+        let contexts = self.board.contexts();
+        let made = contexts.iter().filter(|context| context.live).filter_map(|context| context.origin);
         let open = self.open.borrow();
-        let left = open.handles.iter().flatten().map(|(name, place)| format!("{name} ({place})"));
-        self.board.leave_behind(left.collect());
+        let handles = open.handles.iter().flatten().copied();
+        self.board
+            .leave_behind(handles.chain(made).map(|(name, place)| format!("{name} ({place})")).collect());
     }
 }
 

@@ -58,17 +58,22 @@ impl Slot {
     #[inline(always)]
     fn add(&self, by: u64, bytes: u64, place: Place) -> u64 {
         add(&self.bytes, bytes);
+        let now = add(&self.count, by);
+        // After the count: who reads the place first never finds that of a later one with this count.
         self.place.set(place);
-        add(&self.count, by)
+        now
     }
 
     fn read(&self) -> Option<Count> {
         let key = self.key.load(Ordering::Acquire);
-        (key != 0).then(|| Count {
-            key: Key(key),
-            count: self.count.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-            place: self.place.get(),
+        (key != 0).then(|| {
+            let place = self.place.get();
+            Count {
+                key: Key(key),
+                count: self.count.load(Ordering::Relaxed),
+                bytes: self.bytes.load(Ordering::Relaxed),
+                place,
+            }
         })
     }
 }

@@ -60,7 +60,7 @@ impl Board {
             bytes,
             step: self.step(),
             place: self.last_place().map(|place| place.to_string()).unwrap_or_default(),
-            open: open.map(|place| place.to_string()).collect(),
+            open: open.map(|(name, place)| format!("{name} ({place})")).collect(),
         }
     }
 }

@@ -15,6 +15,9 @@ pub struct Case {
     pub run: fn(&Comm) -> Result<()>,
 }
 
+/// A program that ends well, and leaves something behind.
+pub const LEFT_BEHIND: Case = Case { name: "left_behind", ranks: &[2], checked: false, run: left_behind };
+
 macro_rules! cases {
     ($($name:ident($($ranks:literal),+; $checked:ident);)*) => {
         pub const CASES: &[Case] = &[$(Case {
@@ -311,4 +314,15 @@ fn a_window_without_a_rank(world: &Comm) -> Result<()> {
     }
     window.fence(|_| Ok(()))?; // @fence
     if world.rank() == 0 { world.send(&[1u8], 1, 4) } else { Ok(()) }
+}
+
+fn left_behind(world: &Comm) -> Result<()> {
+    let twin = world.dup()?; // @dup
+    let window = world.window::<u64>(1)?; // @window
+    if world.rank() == 0 {
+        twin.send(&[1.0], 1, 8)?; // @send
+        let request = world.irecv_owned(Vec::<u8>::with_capacity(1), 1, 1)?; // @irecv
+        std::mem::forget((twin, window, request));
+    }
+    Ok(())
 }

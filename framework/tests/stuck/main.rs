@@ -1,4 +1,4 @@
-//! Every kind of hang, on both engines: what the watch says of it, word for word.
+//! Every kind of hang, on both engines: what the watch says of it, word for word. And what a job warns of that ends well.
 //!
 //! Alone, this program runs the cases on the Local engine, and each as a job of its own under the launcher that
 //! `RANKINE_MPIRUN` names, if it was built with MPI. A job is this same program with `--case`. Reports are compared with
@@ -6,7 +6,7 @@
 
 mod cases;
 
-use cases::{CASES, Case};
+use cases::{CASES, Case, LEFT_BEHIND};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rankine::{ErrorKind, Launch};
 use std::path::PathBuf;
@@ -19,7 +19,9 @@ fn main() -> std::process::ExitCode {
     if let [_, flag, name] = &arguments[..]
         && flag == "--case"
     {
-        let Some(case) = CASES.iter().find(|case| case.name == name) else { return 2.into() };
+        let Some(case) = CASES.iter().chain([&LEFT_BEHIND]).find(|case| case.name == name) else {
+            return 2.into();
+        };
         let run = case.run;
         let job = Launch::new().checked(case.checked).patience(PATIENCE).run(move |world| run(&world));
         return rankine::launch::exit(job);
@@ -37,6 +39,10 @@ fn main() -> std::process::ExitCode {
     if let Some(ring) = CASES.iter().find(|case| case.name == "ring_of_receives") {
         trials.push(Trial::test("local::ring_of_receives::512", move || local(ring, 512)));
     }
+    trials.push(Trial::test("local::left_behind::2", || local_warnings(&LEFT_BEHIND, 2)));
+    if cfg!(feature = "mpi") {
+        trials.push(Trial::test("mpi::left_behind::2", || mpi_warnings(&LEFT_BEHIND, 2)));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -49,17 +55,26 @@ fn local(case: &'static Case, ranks: usize) -> Result<(), Failed> {
     }
 }
 
+fn local_warnings(case: &Case, ranks: usize) -> Result<(), Failed> {
+    let mut warnings = Vec::new();
+    let trial = rankine::testing::Trial::new(ranks).checked(case.checked).patience(PATIENCE);
+    trial.run_and_warn(&mut warnings, case.run).map_err(|error| error.to_string())?;
+    let lines: String = warnings.iter().map(|line| format!("warning: {line}\n")).collect();
+    compare(case, ranks, "local", &lines)
+}
+
+fn mpi_warnings(case: &Case, ranks: usize) -> Result<(), Failed> {
+    let output = job(case, ranks)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{}, and said:\n{said}", output.status).into());
+    }
+    let lines = said.lines().filter(|line| line.starts_with("warning: "));
+    compare(case, ranks, "mpi", &lines.map(|line| format!("{line}\n")).collect::<String>())
+}
+
 fn mpi(case: &'static Case, ranks: usize) -> Result<(), Failed> {
-    let launcher = std::env::var("RANKINE_MPIRUN")
-        .map_err(|_| "set RANKINE_MPIRUN to a launcher, such as `mpirun --oversubscribe`")?;
-    let mut words = launcher.split_whitespace();
-    let output = std::process::Command::new(words.next().ok_or("RANKINE_MPIRUN is empty")?)
-        .args(words)
-        .args(["-n", &ranks.to_string()])
-        .arg(std::env::current_exe().map_err(|error| error.to_string())?)
-        .args(["--case", case.name])
-        .output()
-        .map_err(|error| format!("{launcher}: {error}"))?;
+    let output = job(case, ranks)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() != Some(5) {
         return Err(format!("{}, and said:\n{said}", output.status).into());
@@ -71,6 +86,21 @@ fn mpi(case: &'static Case, ranks: usize) -> Result<(), Failed> {
     let lines = said[start..].lines().enumerate().take_while(|(i, line)| *i == 0 || line.starts_with("  "));
     let report: String = lines.map(|(_, line)| format!("{line}\n")).collect();
     compare(case, ranks, "mpi", &report)
+}
+
+/// Runs this program as a job.
+fn job(case: &Case, ranks: usize) -> Result<std::process::Output, Failed> {
+    let launcher = std::env::var("RANKINE_MPIRUN")
+        .map_err(|_| "set RANKINE_MPIRUN to a launcher, such as `mpirun --oversubscribe`")?;
+    let mut words = launcher.split_whitespace();
+    let output = std::process::Command::new(words.next().ok_or("RANKINE_MPIRUN is empty")?)
+        .args(words)
+        .args(["-n", &ranks.to_string()])
+        .arg(std::env::current_exe().map_err(|error| error.to_string())?)
+        .args(["--case", case.name])
+        .output()
+        .map_err(|error| format!("{launcher}: {error}"))?;
+    Ok(output)
 }
 
 fn compare(case: &Case, ranks: usize, engine: &str, report: &str) -> Result<(), Failed> {

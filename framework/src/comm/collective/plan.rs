@@ -43,6 +43,8 @@ pub struct CollectivePlan<B: Vectors> {
     stored: Stored<B::Item>,
     /// While it is under way.
     request: Option<(Request, Trace)>,
+    /// Where the watch keeps that it must be ended.
+    open: usize,
     /// `None` only while being dropped.
     data: Option<ManuallyDrop<B>>,
 }
@@ -50,12 +52,12 @@ pub struct CollectivePlan<B: Vectors> {
 impl Comm {
     pub(super) fn plan<B: Vectors>(
         &self,
-        call: &'static str,
+        Site { call, place }: Site,
         stored: Stored<B::Item>,
         data: B,
     ) -> CollectivePlan<B> {
-        let data = Some(ManuallyDrop::new(data));
-        CollectivePlan { comm: self.inner.clone(), call, stored, request: None, data }
+        let (data, open) = (Some(ManuallyDrop::new(data)), self.inner.watch.opened(&"a plan", place));
+        CollectivePlan { comm: self.inner.clone(), call, stored, request: None, open, data }
     }
 }
 
@@ -202,6 +204,7 @@ impl<B: Vectors> sealed::Plan for CollectivePlan<B> {
 
 impl<B: Vectors> Drop for CollectivePlan<B> {
     fn drop(&mut self) {
+        self.comm.watch.ended(self.open);
         let idle = match &mut self.request {
             None => true,
             Some((request, _)) => self.comm.engine.cancel(request),

@@ -190,7 +190,7 @@ impl Comm {
     ) -> Result<(engine::Request, Trace)> {
         let _timed = self.inner.clock.communicating();
         let part = part.raw();
-        let trace = self.inner.entering(&part, site.place);
+        let trace = self.inner.starting(&part, site.place);
         // SAFETY: as in `perform`; for how long, the caller vouches.
         unsafe { self.engine().start(&part, site.place) }
             .map(|request| (request, trace))
@@ -299,7 +299,7 @@ impl Comm {
                 element: PhantomData,
             })
         })?;
-        Ok(self.plan(site.call, stored, buffers))
+        Ok(self.plan(site, stored, buffers))
     }
 
     /// Starts a stored part on its buffers.

@@ -4,6 +4,7 @@
 //! are borrowed for the whole epoch (or up to the flush), because an access is complete only then. When epochs begin
 //! and end is in `epoch`.
 
+use super::conflict::How as Claimed;
 use super::merge::{Atomic, Merge, Swap, erased};
 use super::{Element, Raw};
 use crate::comm::op::Builtin;
@@ -16,7 +17,7 @@ use std::panic::Location;
 
 /// Accesses in an epoch of a [`Window`](super::Window). They may complete in any order, at the latest when the epoch
 /// ends; two that meet at one place leave what one of them brought, number by number, and only accumulates with the
-/// same operator all count.
+/// same operator all count. The checked mode reports such accesses at the end of a fence or of `post_start`.
 ///
 /// `data` and `result` are borrowed until the epoch ends, so neither can be touched before:
 ///
@@ -164,8 +165,15 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
         Ok(at * raw.element.1)
     }
 
-    /// Does an access that may use its buffers until it is completed.
-    fn access(&self, call: &str, place: Place, f: impl FnOnce() -> Outcome<()>) -> Result<()> {
+    /// Does an access to `len` bytes of `target` from `at` on, that may use its buffers until it is completed.
+    fn access(
+        &self,
+        (call, place): (&str, Place),
+        how: Claimed,
+        (target, at, len): (usize, usize, usize),
+        f: impl FnOnce() -> Outcome<()>,
+    ) -> Result<()> {
+        self.raw.note(how, target, at, len, place);
         let _timed = self.raw.comm.inner.clock.communicating();
         self.pending.set(self.raw.engine.lends());
         f().map_err(|fault| self.raw.fault(call, place, fault))
@@ -183,7 +191,7 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
             return Ok(());
         }
         // SAFETY: `data` is borrowed until the accesses are complete.
-        self.access("put", place, || unsafe {
+        self.access(("put", place), Claimed::Put, (target, at, size_of_val(data)), || unsafe {
             self.raw.engine.put(data.as_ptr().cast(), size_of_val(data), target, at)
         })
     }
@@ -196,12 +204,13 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
     pub fn get(&'scope self, data: &'scope mut [T], target: usize, at: usize) -> Result<()> {
         let place = Location::caller();
         let at = self.check("get", target, at, data.len(), place)?;
-        if size_of_val(data) == 0 {
+        let len = size_of_val(data);
+        if len == 0 {
             return Ok(());
         }
         // SAFETY: `data` is borrowed mutably until the accesses are complete.
-        self.access("get", place, || unsafe {
-            self.raw.engine.get(data.as_mut_ptr().cast(), size_of_val(data), target, at)
+        self.access(("get", place), Claimed::Get, (target, at, len), || unsafe {
+            self.raw.engine.get(data.as_mut_ptr().cast(), len, target, at)
         })
     }
 
@@ -242,7 +251,7 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
         }
         let merge = erased::<T, O>(op);
         // SAFETY: `data` is borrowed until the accesses are complete.
-        self.access("accumulate", place, || unsafe {
+        self.access(("accumulate", place), Claimed::of(O::HOW), (target, at, size_of_val(data)), || unsafe {
             self.raw.engine.accumulate(data.as_ptr().cast(), size_of_val(data), &merge, target, at)
         })
     }
@@ -312,7 +321,7 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
         let merge = erased::<T, O>(op);
         let (from, to, len) = (data.as_ptr().cast(), result.as_mut_ptr().cast(), size_of_val(data));
         // SAFETY: both are borrowed until the accesses are complete, `result` mutably.
-        self.access(call, place, || unsafe {
+        self.access((call, place), Claimed::of(O::HOW), (target, at, len), || unsafe {
             self.raw.engine.get_accumulate(from, to, len, &merge, target, at)
         })
     }
@@ -353,7 +362,7 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
         let [compare, value] = [compare, value].map(|one| std::ptr::from_ref(one).cast());
         let result = std::ptr::from_mut(result).cast();
         // SAFETY: all three are borrowed until the accesses are complete, `result` mutably.
-        self.access(call, place, || unsafe {
+        self.access((call, place), Claimed::Swap, (target, at, size_of::<T>()), || unsafe {
             self.raw.engine.compare_swap(compare, value, result, T::KIND.scalar(), target, at)
         })
     }

@@ -53,7 +53,9 @@ impl<T: Element> Window<T> {
     /// ```
     ///
     /// # Errors
-    /// Those of `f`; the ranks do not all begin a fence of this window; an earlier epoch did not come to its end.
+    /// Those of `f`; the ranks do not all begin a fence of this window; an earlier epoch did not come to its end. In the
+    /// checked mode also, on the rank whose part it is, two accesses of the epoch that conflict:
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict).
     #[track_caller]
     pub fn fence<'env, R>(
         &mut self,
@@ -61,8 +63,11 @@ impl<T: Element> Window<T> {
     ) -> Result<R> {
         let (raw, place) = (&self.raw, Location::caller());
         raw.begin("fence", place, || raw.step(&"fence", Step::FenceBegins, place))?;
+        raw.keep_log();
         let (result, ended) = within(raw, Reach::All, f, || raw.step(&"fence", Step::FenceEnds, place));
-        raw.end("fence", place, result, ended)
+        let compared = ended.is_ok().then(|| raw.compare_all(&"fence", place));
+        let value = raw.end("fence", place, result, ended)?;
+        compared.unwrap_or(Ok(())).map(|()| value)
     }
 
     /// Runs an epoch with few partners: this rank reaches into the parts of `targets`, and `origins` reach into its
@@ -81,7 +86,8 @@ impl<T: Element> Window<T> {
     /// ```
     ///
     /// # Errors
-    /// Those of `f`; a rank that does not exist or is named twice; an earlier epoch did not come to its end.
+    /// Those of `f`; a rank that does not exist or is named twice; an earlier epoch did not come to its end; in the checked
+    /// mode two accesses that conflict, as for [`Window::fence`].
     ///
     /// # Panics
     /// Only if `f` does. Then this rank's epoch has no end, and partners whose own is still to end wait for it: a panic that is
@@ -104,8 +110,11 @@ impl<T: Element> Window<T> {
             let _in = raw.completing(origins, targets, place);
             raw.engine.complete_wait(origins, targets)
         };
+        raw.keep_log();
         let (result, ended) = within(raw, Reach::These(targets), f, end);
-        raw.end("post_start", place, result, ended)
+        let compared = ended.is_ok().then(|| raw.compare_with(origins, targets, &"post_start", place));
+        let value = raw.end("post_start", place, result, ended)?;
+        compared.unwrap_or(Ok(())).map(|()| value)
     }
 
     /// Runs an epoch in which every part is open to whoever locks it; nobody has to help the rank whose part it is.

@@ -2,10 +2,11 @@
 //!
 //! A [`Window`] is a part on every rank. Between epochs a rank uses its own part as a slice; during an epoch everybody
 //! reaches into everybody's. Epochs are closures, so none can be forgotten: `epoch` has them and the accesses are in
-//! `access`. Windows of a node's shared memory are in `shared`; which elements can be combined at the target is in
+//! `access`; those of one epoch that conflict are found in `conflict`. Windows of a node's shared memory are in `shared`; which elements can be combined at the target is in
 //! `merge`.
 
 mod access;
+mod conflict;
 mod epoch;
 mod merge;
 mod shared;
@@ -44,6 +45,19 @@ use std::panic::Location;
 /// });
 /// ```
 ///
+/// Nor do accesses outside of an epoch, or an epoch within another:
+///
+/// ```compile_fail,E0599
+/// rankine::testing::ranks([1], |world| world.window::<f64>(10)?.put(&[1.0], 0, 0));
+/// ```
+///
+/// ```compile_fail
+/// rankine::testing::ranks([1], |world| {
+///     let mut window = world.window::<f64>(10)?;
+///     window.fence(|_| window.fence(|_| Ok(())))
+/// });
+/// ```
+///
 /// When a window is dropped its memory lasts until no rank can reach it any more. Under MPI that is when all
 /// ranks have dropped it and their communicator makes another communicator or window, or at the end of the job; after a panic
 /// in an epoch it is at the end of the job.
@@ -62,9 +76,10 @@ struct Raw {
     held: RefCell<Held>,
     /// Those of them that are exclusive.
     exclusive: RefCell<Vec<usize>>,
-    /// Where the watch has the window, and keeps that it must be ended.
+    /// The accesses of the epoch that goes on, where they are compared.
+    log: RefCell<Option<Vec<conflict::Entry>>>,
+    /// Where the watch has the window.
     context: u32,
-    open: usize,
 }
 
 /// Whether other ranks may reach into this rank's part.
@@ -135,8 +150,8 @@ impl Raw {
             phase: Cell::new(Phase::Quiet),
             held: RefCell::default(),
             exclusive: RefCell::default(),
+            log: RefCell::default(),
             context: comm.window_context(place),
-            open: comm.inner.watch.opened(&"a window", place),
         })
     }
 
@@ -159,7 +174,7 @@ impl Raw {
 
     #[cold]
     fn fault(&self, call: &str, place: Place, fault: Fault) -> Error {
-        self.comm.fault(call, place, fault, self.element)
+        self.comm.fault_in(self.context, call, place, fault, self.element)
     }
 
     /// Begins an epoch. Nobody is in it where all ranks learn that they disagree about it.
@@ -216,7 +231,6 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        self.comm.inner.watch.ended(self.open);
         self.comm.inner.watch.board().end_context(self.context);
         // Also in an epoch that did not end: accesses of this rank that were under way would have ended the job.
         self.engine.release();

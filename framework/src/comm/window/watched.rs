@@ -18,7 +18,7 @@ impl Comm {
     /// Where the watch has a new window of this communicator.
     pub(super) fn window_context(&self, place: Place) -> u32 {
         let id = fingerprint(&(self.next_child(), "window"));
-        self.inner.watch.board().add_context(id, self.inner.members(), Some(place))
+        self.inner.watch.board().add_context(id, self.inner.members(), Some((&"a window", place)))
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct Outlets {
 
 /// The handle of the thread; it ends when this is dropped.
 pub(crate) struct Hub {
+    boards: Arc<[Arc<Board>]>,
     thread: Option<JoinHandle<()>>,
     wake: UnixStream,
     shared: Arc<Shared>,
@@ -65,7 +66,7 @@ impl Hub {
         let shared = Arc::new(Shared::default());
         let mut body = Body {
             clocks: Clocks::new(&boards),
-            boards,
+            boards: boards.clone(),
             node,
             settings,
             secret: None,
@@ -88,7 +89,12 @@ impl Hub {
             None => None,
         };
         let thread = std::thread::Builder::new().name("watch".to_string()).spawn(move || body.run())?;
-        Ok((Hub { thread: Some(thread), wake, shared, doors: Mutex::new(doors) }, endpoint))
+        Ok((Hub { boards, thread: Some(thread), wake, shared, doors: Mutex::new(doors) }, endpoint))
+    }
+
+    /// The board of a rank, if it is one of this process.
+    pub fn board(&self, rank: u32) -> Option<&Board> {
+        self.boards.iter().find(|board| board.rank == rank as usize).map(|board| &**board)
     }
 
     /// Lets people look at the job, from this machine; where they find it.
