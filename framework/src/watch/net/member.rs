@@ -1,7 +1,7 @@
 //! The thread of a process that knows one rank: it answers the hub, and calls when its rank is blocked for too long.
 
 use super::super::Settings;
-use super::super::board::Board;
+use super::super::board::{Board, Life};
 use super::super::clocks::{Clocks, pace};
 use super::super::report::doing;
 use super::Endpoint;
@@ -99,17 +99,13 @@ impl Body {
     fn serve(&self, hub: &Endpoint, clocks: &mut Clocks) -> std::io::Result<()> {
         let mut guest = Guest::call(hub.addresses(), &hub.secret())?;
         guest.say(&Word::Here(self.board[0].rank as u32))?;
-        let mut life = self.board[0].life();
-        let _ = self.talk(&mut guest, clocks, &mut life);
+        let _ = self.talk(&mut guest, clocks);
         Ok(())
     }
 
-    fn talk(
-        &self,
-        guest: &mut Guest,
-        clocks: &mut Clocks,
-        life: &mut super::super::Life,
-    ) -> std::io::Result<()> {
+    fn talk(&self, guest: &mut Guest, clocks: &mut Clocks) -> std::io::Result<()> {
+        // What the hub takes for granted: a short rank may be through before it is heard of.
+        let mut told = Life::Running;
         while !self.stopped() {
             let order = guest.hear(pace(self.settings.patience), Some(&self.woken))?;
             // Only a waker writes, and only to wake.
@@ -117,9 +113,9 @@ impl Body {
             if clocks.tick(&self.board, self.settings.patience) {
                 guest.say(&Word::Blocked)?;
             }
-            if self.board[0].life() != *life {
-                *life = self.board[0].life();
-                guest.say(&Word::Ended(*life))?;
+            if self.board[0].life() != told {
+                told = self.board[0].life();
+                guest.say(&Word::Ended(told))?;
             }
             if let Some(Order::Answer(number, question)) = order {
                 let reply = answer(&self.board[0], &self.node, clocks, question);
