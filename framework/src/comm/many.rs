@@ -5,7 +5,7 @@
 
 use crate::comm::watched::Trace;
 use crate::comm::{Comm, Inner};
-use crate::engine::many::{Ended, Many};
+use crate::engine::many::{Ended, Enough, Many};
 use crate::engine::{self, Engine, Envelope, Fault, Outcome, Place};
 use crate::error::Result;
 use crate::watch::{Listed, Name, Need, What};
@@ -125,7 +125,7 @@ impl<R: Pending> Requests<R> {
     /// If that one failed.
     #[track_caller]
     pub fn wait_any(&mut self) -> Result<Option<(usize, R::Done)>> {
-        self.gather(&"wait_any", true, Location::caller())?;
+        self.gather(&"wait_any", true, Enough::One, Location::caller())?;
         self.first()
     }
 
@@ -135,7 +135,7 @@ impl<R: Pending> Requests<R> {
     /// The first of those that failed; the others are given back by the next call.
     #[track_caller]
     pub fn wait_some(&mut self) -> Result<Vec<(usize, R::Done)>> {
-        self.gather(&"wait_some", true, Location::caller())?;
+        self.gather(&"wait_some", true, Enough::Some, Location::caller())?;
         self.some()
     }
 
@@ -145,7 +145,7 @@ impl<R: Pending> Requests<R> {
     /// As [`Requests::wait_all`].
     #[track_caller]
     pub fn test_all(&mut self) -> Result<Option<Vec<R::Done>>> {
-        self.look(&"test_all", false, Location::caller())?;
+        self.look(&"test_all", false, Enough::All, Location::caller())?;
         if self.pending.is_empty() { self.all().map(Some) } else { Ok(None) }
     }
 
@@ -155,7 +155,7 @@ impl<R: Pending> Requests<R> {
     /// If that one failed.
     #[track_caller]
     pub fn test_any(&mut self) -> Result<Option<(usize, R::Done)>> {
-        self.gather(&"test_any", false, Location::caller())?;
+        self.gather(&"test_any", false, Enough::One, Location::caller())?;
         self.first()
     }
 
@@ -165,7 +165,7 @@ impl<R: Pending> Requests<R> {
     /// As [`Requests::wait_some`].
     #[track_caller]
     pub fn test_some(&mut self) -> Result<Vec<(usize, R::Done)>> {
-        self.gather(&"test_some", false, Location::caller())?;
+        self.gather(&"test_some", false, Enough::Some, Location::caller())?;
         self.some()
     }
 
@@ -189,23 +189,27 @@ impl<R: Pending> Requests<R> {
     }
 
     /// Looks for complete ones, unless there are some already.
-    fn gather(&mut self, call: Name, block: bool, place: Place) -> Result<()> {
-        if self.over.is_empty() { self.look(call, block, place) } else { Ok(()) }
+    fn gather(&mut self, call: Name, block: bool, enough: Enough, place: Place) -> Result<()> {
+        if self.over.is_empty() { self.look(call, block, enough, place) } else { Ok(()) }
     }
 
-    fn look(&mut self, call: Name, block: bool, place: Place) -> Result<()> {
+    fn look(&mut self, call: Name, block: bool, enough: Enough, place: Place) -> Result<()> {
         let Some((_, first)) = self.pending.first() else { return Ok(()) };
         let comm = Comm { inner: first.maker().0 };
         let words = |fault| comm.fault(call, place, fault, R::element());
         let within = comm.inner.within(call, place, Need::NOTHING);
-        comm.engine().some(&mut Slots(&mut self.pending), false, &mut self.ended).map_err(words)?;
+        let mut slots = Slots(&mut self.pending, enough);
+        // Where orders are explored a call looks once.
+        if !block || !comm.engine().is_explored() {
+            comm.engine().some(&mut slots, false, &mut self.ended).map_err(words)?;
+        }
         if block && self.ended.is_empty() {
             if comm.inner.watch.is_on() {
-                let traces = self.pending.iter().filter_map(|(_, request)| request.trace());
+                let traces = slots.0.iter().filter_map(|(_, request)| request.trace());
                 let list: Vec<Listed> = traces.map(|traced| traced.0.listed()).collect();
                 comm.inner.watch.needs(What::Any, &list);
             }
-            comm.engine().some(&mut Slots(&mut self.pending), true, &mut self.ended).map_err(words)?;
+            comm.engine().some(&mut slots, true, &mut self.ended).map_err(words)?;
         }
         drop(within);
         // From behind, so that what takes a removed one's place has been looked at.
@@ -272,11 +276,14 @@ pub fn wait_all<R: Pending>(requests: impl IntoIterator<Item = R>) -> Result<Vec
 }
 
 /// The requests as an engine looks at them.
-struct Slots<'a, R>(&'a mut Vec<(usize, R)>);
+struct Slots<'a, R>(&'a mut Vec<(usize, R)>, Enough);
 
 impl<R: Pending> Many for Slots<'_, R> {
     fn len(&self) -> usize {
         self.0.len()
+    }
+    fn enough(&self) -> Enough {
+        self.1
     }
     fn at(&mut self, index: usize, look: &mut dyn FnMut(&Engine, &mut engine::Request)) {
         self.0[index].1.look(sealed::Look(look));

@@ -411,7 +411,7 @@ impl<T: Element> Held<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::many::Many;
+    use crate::engine::many::{Enough, Many};
 
     /// Requests in a row, of one engine.
     struct Row<'e>(&'e Engine, Vec<Option<Request>>);
@@ -419,6 +419,10 @@ mod tests {
     impl Many for Row<'_> {
         fn len(&self) -> usize {
             self.1.len()
+        }
+
+        fn enough(&self) -> Enough {
+            Enough::Some
         }
 
         fn at(&mut self, index: usize, look: &mut dyn FnMut(&Engine, &mut Request)) {

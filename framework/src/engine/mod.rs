@@ -191,6 +191,16 @@ impl Engine {
         }
     }
 
+    /// Whether ranks take turns, so that all orders of their messages can be explored.
+    #[inline(always)]
+    pub fn is_explored(&self) -> bool {
+        match self {
+            Engine::Local(e) => e.is_explored(),
+            #[cfg(feature = "mpi")]
+            Engine::Mpi(_) => false,
+        }
+    }
+
     /// Whether every collective call waits for all ranks.
     #[inline(always)]
     pub fn synchronizes(&self) -> bool {

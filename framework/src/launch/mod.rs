@@ -215,7 +215,7 @@ fn on_threads(
     };
     for me in 0..ranks {
         let (world, rank, done) = (world.clone(), rank.clone(), done.clone());
-        let watch = Watched { board: boards[me].clone(), hub: hub.clone() };
+        let watch = Watched { board: boards[me].clone(), lookout: hub.clone().map(watch::Lookout::Hub) };
         std::thread::Builder::new()
             .name(format!("rank {me}"))
             .spawn(move || {
@@ -249,7 +249,7 @@ pub(crate) fn on_rank_thread(
     let result = failure::catching(me, || {
         let _pool = rank_pool(threads)?;
         world.enter(me);
-        let watch = Rc::new(Watch::new(watched.board, watched.hub.map(watch::Lookout::Hub)));
+        let watch = Rc::new(Watch::new(watched.board, watched.lookout));
         let engine = Engine::Local(local::Local::world(world, me));
         let result = rank(Comm::world(engine, Rc::new(Clock::default()), watch.clone()));
         watch.leave();
@@ -262,7 +262,7 @@ pub(crate) fn on_rank_thread(
 /// A rank's board, and who looks at it, if anybody does.
 pub(crate) struct Watched {
     pub board: Arc<Board>,
-    pub hub: Option<Arc<Hub>>,
+    pub lookout: Option<watch::Lookout>,
 }
 
 /// The watch of ranks that are threads of this process; `None` if it is off.

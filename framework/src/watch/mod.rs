@@ -14,6 +14,7 @@ mod fixed;
 pub(crate) mod graph;
 mod key;
 mod look;
+mod near;
 mod need;
 mod net;
 mod recall;
@@ -26,6 +27,7 @@ pub(crate) use board::{Board, Listed, Members, Name};
 pub(crate) use key::{Class, Key};
 use look::leftovers;
 pub(crate) use look::{EXCLUSIVE, SHARED};
+pub(crate) use near::{doing, why_stuck};
 pub(crate) use need::{Need, What, Who};
 pub use net::Endpoint;
 pub(crate) use net::{Hub, Outlets};
@@ -63,8 +65,7 @@ pub(crate) fn boards(ranks: usize) -> Arc<[Arc<Board>]> {
 pub(crate) enum Lookout {
     /// This process looks at all ranks.
     Hub(Arc<Hub>),
-    /// Another one asks this one.
-    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has other processes"))]
+    /// Somebody else does, now and then.
     Elsewhere,
 }
 

@@ -4,14 +4,15 @@
 //! in a call, or a sender that would otherwise wait for a rank that computes. So whichever side comes second does
 //! the copy, and no third party has to run.
 
-use super::World;
 use super::letter::{Letter, Loan, Want};
 use super::parker::Parker;
 use super::queue::{NONE, Queue, UNKEYED, bucket};
 use super::ring::Ring;
 use super::sync::{AtomicU32, Ordering, Padded, UnsafeCell};
+use super::turns::Act;
+use super::{World, is_authors};
 use crate::comm::element::Kind;
-use crate::engine::{Envelope, Outcome};
+use crate::engine::{Envelope, From, Outcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(super) type Link = Arc<Ring<Letter>>;
@@ -54,6 +55,13 @@ struct Posted {
 
 // SAFETY: the buffer is the poster's promise to `irecv` to leave alone until the receive is over.
 unsafe impl Send for Posted {}
+
+impl Posted {
+    /// Whether it may take the messages of several ranks, and an author sees which.
+    fn is_open(&self) -> bool {
+        self.want.from == From::Any && is_authors(self.want.context)
+    }
+}
 
 /// How a started receive ended.
 pub(super) struct Ticket {
@@ -184,17 +192,23 @@ impl Sorted {
 
     /// Hands a letter to the first posted receive that wants it; gives it back if none does.
     fn match_posted(&mut self, world: &World, inbox: &Inbox, letter: Letter) -> Option<Letter> {
-        if self.posted.is_empty() {
+        if self.posted.is_empty() || world.turns.is_some() {
             return Some(letter);
         }
         let index = self.receive_for(letter.context, letter.source, letter.tag);
-        let Some(posted) = index.and_then(|index| self.posted.remove(index)) else { return Some(letter) };
+        let Some(index) = index else { return Some(letter) };
+        self.give(world, inbox, index, letter);
+        None
+    }
+
+    /// Ends the posted receive at `index` with a letter.
+    fn give(&mut self, world: &World, inbox: &Inbox, index: u32, letter: Letter) {
+        let Some(posted) = self.posted.remove(index) else { return };
         inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
         // SAFETY: the buffer is valid and untouched until the ticket has ended or the receive is taken back under
         // this lock.
         let outcome = unsafe { letter.deliver(world, posted.kind, posted.data, posted.capacity) };
         posted.ticket.end(outcome);
-        None
     }
 
     fn push_unexpected(&mut self, letter: Letter) {
@@ -211,6 +225,9 @@ impl Sorted {
             if let Some(letter) = self.match_posted(world, inbox, letter) {
                 self.push_unexpected(letter);
             }
+        }
+        if world.turns.is_some() {
+            self.settle(world, inbox);
         }
     }
 
@@ -391,7 +408,9 @@ impl Sorted {
         capacity: usize,
         ticket: impl FnOnce() -> Arc<Ticket>,
     ) -> Result<Outcome<Envelope>, Arc<Ticket>> {
-        if let Some(letter) = self.take_unexpected(&want) {
+        if world.turns.is_none()
+            && let Some(letter) = self.take_unexpected(&want)
+        {
             // SAFETY: the caller's promise.
             return Ok(unsafe { letter.deliver(world, kind, data, capacity) });
         }
@@ -405,6 +424,9 @@ impl Sorted {
         // At the same instant both may miss each other: then whoever waits first looks again, and before it sleeps
         // behind a fence for both.
         self.drain_all(world, inbox);
+        if world.turns.is_some() {
+            self.settle(world, inbox);
+        }
         Err(ticket)
     }
 
@@ -417,5 +439,82 @@ impl Sorted {
             inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
         }
         there
+    }
+}
+
+/// Where ranks take turns, letters wait until it is decided who gets them.
+impl Sorted {
+    /// For each sender the letter that `want`, posted as the one of this number, would take of it, and where it stands, in
+    /// the order of the senders. None of a sender whose letter an earlier receive may take yet.
+    pub fn free(&self, want: &Want, number: u64) -> Vec<(u32, u32)> {
+        let (mut seen, mut free) = (Vec::new(), Vec::new());
+        for (index, letter) in self.unexpected.each().filter(|(_, letter)| want.accepts(letter)) {
+            if seen.contains(&letter.source) {
+                continue;
+            }
+            seen.push(letter.source);
+            let earlier = |posted: &Posted| posted.number < number && posted.want.accepts(letter);
+            if !self.posted.each().any(|(_, posted)| earlier(posted)) {
+                free.push((letter.source, index));
+            }
+        }
+        free.sort_unstable();
+        free
+    }
+
+    /// What the envelope of a free letter is.
+    pub fn envelope(&self, index: u32) -> Option<Envelope> {
+        self.unexpected.get(index).map(Letter::envelope)
+    }
+
+    /// Claims a free letter, as [`Sorted::claim`].
+    pub fn claim_free(&mut self, index: u32) -> Option<Envelope> {
+        self.unexpected.keep(index);
+        self.envelope(index)
+    }
+
+    /// Takes a free letter.
+    pub fn take_free(&mut self, index: u32) -> Option<Letter> {
+        self.unexpected.remove(index)
+    }
+
+    /// Hands out the letters about which there is nothing to decide.
+    fn settle(&mut self, world: &World, inbox: &Inbox) {
+        let certain = |sorted: &Sorted| {
+            sorted.posted.each().filter(|(_, posted)| !posted.is_open()).find_map(|(index, posted)| {
+                sorted.free(&posted.want, posted.number).first().map(|&(_, letter)| (index, letter))
+            })
+        };
+        while let Some((index, letter)) = certain(self)
+            && let Some(letter) = self.unexpected.remove(letter)
+        {
+            self.give(world, inbox, index, letter);
+            if let Some(turns) = &world.turns {
+                turns.stir();
+            }
+        }
+    }
+
+    /// What the started receives could take about which somebody must decide.
+    pub fn undecided(&self) -> Vec<Act> {
+        let open = self.posted.each().filter(|(_, posted)| posted.is_open());
+        open.flat_map(|(_, posted)| {
+            let free = self.free(&posted.want, posted.number).into_iter();
+            free.map(|(source, _)| Act::Posted(posted.number, source))
+        })
+        .collect()
+    }
+
+    /// It is decided that the receive of this number takes the letter of `source`.
+    pub fn fill(&mut self, world: &World, inbox: &Inbox, number: u64, source: u32) {
+        let found = self.posted.each().find(|(_, posted)| posted.number == number);
+        let Some((index, want)) = found.map(|(index, posted)| (index, posted.want)) else { return };
+        let free = self.free(&want, number);
+        if let Some((_, letter)) = free.into_iter().find(|(free, _)| *free == source)
+            && let Some(letter) = self.unexpected.remove(letter)
+        {
+            self.give(world, inbox, index, letter);
+            self.settle(world, inbox);
+        }
     }
 }

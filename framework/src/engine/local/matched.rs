@@ -18,21 +18,33 @@ pub(crate) struct Matched {
 impl Local {
     pub fn improbe(&self, from: From, tag: Tagged, kind: Kind) -> Outcome<Option<Matched>> {
         let want = Want { context: self.context, from, tag };
+        if let Some(turns) = &self.world.turns {
+            return self.claim_in_turn(turns, &want, kind, false);
+        }
         let inbox = self.inbox();
         let found = inbox.lock().claim(&self.world, inbox, &want);
         if found.is_none() && self.world.aborted() {
             return Err(Fault::Aborted);
         }
         let Some((index, envelope)) = found else { return Ok(None) };
+        self.claimed(index, envelope, kind).map(Some)
+    }
+
+    /// What has been claimed, if it is of that kind.
+    pub(super) fn claimed(&self, index: u32, envelope: Envelope, kind: Kind) -> Outcome<Matched> {
         let matched = Matched { index, envelope };
         if envelope.kind != kind.print() {
             self.discard(matched);
             return Err(wrong_kind(envelope));
         }
-        Ok(Some(matched))
+        Ok(matched)
     }
 
     pub fn mprobe(&self, from: From, tag: Tagged, kind: Kind) -> Outcome<Matched> {
+        if let Some(turns) = &self.world.turns {
+            let want = Want { context: self.context, from, tag };
+            return self.claim_in_turn(turns, &want, kind, true)?.ok_or(Fault::Aborted);
+        }
         let inbox = self.inbox();
         loop {
             let changes = inbox.changes();

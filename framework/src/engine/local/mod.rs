@@ -7,6 +7,7 @@
 
 mod asymmetric;
 mod collective;
+mod explored;
 mod forming;
 mod gate;
 mod inbox;
@@ -21,10 +22,12 @@ mod ring;
 mod ring_tests;
 mod spares;
 mod sync;
+mod turns;
 mod window;
 
 pub(crate) use matched::Matched;
 pub(crate) use request::Request;
+pub(crate) use turns::{Act, Alternative, Decide, Stop, Turns};
 pub(crate) use window::Window;
 
 use collective::Meeting;
@@ -34,6 +37,7 @@ use spares::Spares;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use turns::Look;
 
 /// All ranks of a job that runs on threads.
 pub(crate) struct World {
@@ -51,6 +55,8 @@ pub(crate) struct World {
     contexts: AtomicU32,
     forming: forming::Forming,
     everyone: Arc<Group>,
+    /// If its orders are explored.
+    turns: Option<Turns>,
 }
 
 /// How long a waiting rank keeps its core before it gives way, and before it sleeps.
@@ -66,6 +72,11 @@ struct Group {
     /// Communicator rank to world rank.
     members: Box<[u32]>,
     meeting: Meeting,
+}
+
+/// Whether a context is an author's: the framework's own are the odd ones.
+fn is_authors(context: u32) -> bool {
+    context.is_multiple_of(2)
 }
 
 /// One rank's handle of a communicator.
@@ -89,12 +100,29 @@ pub(crate) fn node() -> String {
 
 impl World {
     pub fn new(size: usize, threads: usize, checked: bool) -> Arc<World> {
-        asymmetric::prepare_fences();
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         // With a core for each, whoever waits may as well watch; with fewer, it stands in the other's way.
         let spread = size * threads <= cores;
         let patience =
             if spread { Patience { spins: 20_000, yields: 200 } } else { Patience { spins: 40, yields: 20 } };
+        World::with(size, checked, spread, patience, None)
+    }
+
+    /// One whose ranks take turns. Each says at its end that it [`World::leave`]s.
+    pub fn in_turns(size: usize, checked: bool, decide: Box<dyn Decide>) -> Arc<World> {
+        // Nothing that a rank waits for comes while it watches.
+        let patience = Patience { spins: 0, yields: 0 };
+        World::with(size, checked, false, patience, Some(Turns::new(size, decide)))
+    }
+
+    fn with(
+        size: usize,
+        checked: bool,
+        spread: bool,
+        patience: Patience,
+        turns: Option<Turns>,
+    ) -> Arc<World> {
+        asymmetric::prepare_fences();
         let members: Box<[u32]> = (0..size as u32).collect();
         Arc::new(World {
             size,
@@ -108,12 +136,23 @@ impl World {
             forming: Default::default(),
             spread,
             everyone: Arc::new(Group { context: 0, meeting: Meeting::new(size, spread), members }),
+            turns,
         })
     }
 
     /// The current thread is rank `me` from now on.
     pub fn enter(&self, me: usize) {
         self.inboxes[me].parker.enter();
+        if let Some(turns) = &self.turns {
+            turns.enter(me);
+        }
+    }
+
+    /// The current thread is through with rank `me`, whether or not it ever was that.
+    pub fn leave(&self, me: usize) {
+        if let Some(turns) = &self.turns {
+            turns.leave(me);
+        }
     }
 
     /// The job is going down: every waiting call ends with `Aborted`.
@@ -121,6 +160,9 @@ impl World {
         self.aborted.store(true, Ordering::SeqCst);
         for inbox in &self.inboxes {
             inbox.parker.wake();
+        }
+        if let Some(turns) = &self.turns {
+            turns.end();
         }
     }
 
@@ -179,6 +221,10 @@ impl World {
 
     #[cold]
     fn wait_long(&self, me: usize, ready: &mut dyn FnMut() -> bool) -> crate::engine::Outcome<()> {
+        if let Some(turns) = &self.turns {
+            let mut look = || if ready() { Look::Go } else { Look::Blocked };
+            return self.in_turn(turns, me, &mut look).map(drop);
+        }
         let mut yields = 0;
         loop {
             if ready() {
@@ -230,6 +276,17 @@ impl Local {
 
     pub fn checked(&self) -> bool {
         self.world.checked
+    }
+
+    /// Whether its orders are explored.
+    #[inline(always)]
+    pub fn is_explored(&self) -> bool {
+        self.world.turns.is_some()
+    }
+
+    /// Whether its calls are an author's, not the framework's own.
+    fn is_authors(&self) -> bool {
+        is_authors(self.context)
     }
 
     /// Whether a standard send of so many bytes may wait for its receive.

@@ -157,6 +157,7 @@ impl Local {
     pub(super) fn hand_over(&self, to: usize) {
         let inbox: &Inbox = &self.world.inboxes[to];
         if inbox.has_posted()
+            && !self.is_explored()
             && let Some(mut sorted) = inbox.try_lock()
         {
             sorted.drain(&self.world, inbox, self.world.link(to, self.me));
@@ -309,6 +310,10 @@ impl Local {
             {
                 return Ok(done);
             }
+            if let Some(turns) = &world.turns {
+                drop(sorted);
+                return self.await_in_turn(turns, &want).map(whole);
+            }
             let taken = sorted.take(world, inbox, &want, link);
             drop(sorted);
             if let Some(letter) = taken {
@@ -322,6 +327,11 @@ impl Local {
     }
 
     pub fn probe(&self, from: From, tag: Tagged) -> Outcome<Envelope> {
+        if let Some(turns) = &self.world.turns {
+            let found = self.find_in_turn(turns, &Want { context: self.context, from, tag }, true)?;
+            let envelope = found.and_then(|index| self.inbox().lock().envelope(index));
+            return envelope.ok_or(Fault::Aborted);
+        }
         let inbox = self.inbox();
         loop {
             let changes = inbox.changes();
@@ -335,6 +345,10 @@ impl Local {
     pub fn iprobe(&self, from: From, tag: Tagged) -> Outcome<Option<Envelope>> {
         let want = Want { context: self.context, from, tag };
         let inbox = self.inbox();
+        if let Some(turns) = &self.world.turns {
+            let found = self.find_in_turn(turns, &want, false)?;
+            return Ok(found.and_then(|index| inbox.lock().envelope(index)));
+        }
         let found = inbox.lock().find(&self.world, inbox, &want);
         if found.is_none() && self.world.aborted() {
             return Err(Fault::Aborted);

@@ -130,6 +130,16 @@ impl<T> Queue<T> {
         None
     }
 
+    /// All entries, with their places.
+    pub fn each(&self) -> impl Iterator<Item = (u32, &T)> {
+        let mut index = self.ends.get(ALL).map_or(NONE, |ends| ends[0]);
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(index as usize)?;
+            let at = std::mem::replace(&mut index, node.links[0].after);
+            node.value.as_ref().map(|value| (at, value))
+        })
+    }
+
     /// What stands at an index, queued or kept.
     pub fn get(&self, index: u32) -> Option<&T> {
         self.nodes.get(index as usize)?.value.as_ref()

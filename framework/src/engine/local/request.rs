@@ -73,6 +73,11 @@ impl Request {
         Request(State::Collective(joined))
     }
 
+    /// Is over with this outcome, for whoever asks next.
+    pub(super) fn end(&mut self, outcome: Outcome<Envelope>) {
+        *self.state() = State::Over(Some(outcome));
+    }
+
     /// The state of what runs.
     #[inline]
     fn state(&mut self) -> &mut State {
@@ -176,6 +181,12 @@ impl Local {
 
     pub fn test(&self, request: &mut Request) -> Outcome<Option<Envelope>> {
         if !matches!(request.state(), State::Over(_)) {
+            if let Some(turns) = &self.world.turns
+                && !turns.is_looking()
+                && !self.is_over_in_turn(turns, request)?
+            {
+                return Ok(None);
+            }
             self.sort();
         }
         match self.peek(request) {
@@ -186,7 +197,7 @@ impl Local {
     }
 
     /// Whether it is over, as far as letters have been sorted.
-    fn peek(&self, request: &mut Request) -> Option<Outcome<Envelope>> {
+    pub(super) fn peek(&self, request: &mut Request) -> Option<Outcome<Envelope>> {
         let state = request.state();
         let over = match state {
             State::Over(outcome) => return outcome.take(),
@@ -310,6 +321,9 @@ impl Local {
 
     /// See [`Engine::some`](crate::engine::Engine::some).
     pub fn some(&self, many: &mut dyn Many, block: bool, ended: &mut Vec<Ended>) -> Outcome<()> {
+        if let Some(turns) = &self.world.turns {
+            return self.some_in_turn(turns, many, block, ended);
+        }
         let inbox = self.inbox();
         let mut rounds = 0;
         loop {
@@ -339,7 +353,7 @@ impl Local {
     }
 
     /// Ends a send that need not wait for its receiver: leaves a copy in its place.
-    fn let_go(&self, request: &mut Request) -> Option<Outcome<Envelope>> {
+    pub(super) fn let_go(&self, request: &mut Request) -> Option<Outcome<Envelope>> {
         let state = request.state();
         match state {
             State::Send(lending) if lending.bytes <= BUFFERED && !lending.insists => {

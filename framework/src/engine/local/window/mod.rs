@@ -52,6 +52,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Local {
     pub fn window(&self, part: window::Part, place: Place) -> Outcome<Window> {
+        if let Some(turns) = &self.world.turns {
+            turns.entangle();
+        }
         let mut record = [0; RECORD + 1];
         let (len, blank) = (part.len, window::record(&part, true));
         record[..RECORD].copy_from_slice(&blank);

@@ -3,6 +3,7 @@
 //! An ordinary lock would not do: a rank that waits here must leave when the job goes down.
 
 use super::super::World;
+use super::super::turns::{Act, Look};
 use crate::engine::Outcome;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +67,16 @@ impl Turnstile {
 
     /// Waits for its turn, unless the job goes down.
     pub fn enter(&self, world: &World, who: usize, exclusive: bool) -> Outcome<()> {
+        if let Some(turns) = &world.turns {
+            // It is decided who comes first.
+            let mut look = || match self.state().free(exclusive) {
+                true => Look::Open(vec![Act::Lock]),
+                false => Look::Blocked,
+            };
+            world.in_turn(turns, who, &mut look)?;
+            self.state().take(exclusive);
+            return Ok(());
+        }
         let granted = {
             let mut state = self.state();
             if state.queue.is_empty() && state.free(exclusive) {

@@ -1,12 +1,18 @@
 //! Ranks inside an ordinary `cargo test`.
 //!
-//! The Local engine, started and joined for one closure; jobs start with `launch`.
+//! The Local engine, started and joined for one closure; jobs start with `launch`. [`explore`] does so once for every
+//! order in which the messages could come.
+
+mod explore;
+mod orders;
+
+pub use explore::{Explored, FailingOrder, Orders, explore, replay};
 
 use crate::comm::Comm;
 use crate::engine::local;
 use crate::error::Result;
 use crate::launch::{Watched, first_failure, on_rank_thread, watch_settings, watch_threads};
-use crate::watch;
+use crate::watch::{self, Lookout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -130,8 +136,8 @@ impl Trial {
         let results: Vec<Result<()>> = std::thread::scope(|threads| {
             let handles: Vec<_> = (0..self.size)
                 .map(|me| {
-                    let (world, watched) =
-                        (world.clone(), Watched { board: boards[me].clone(), hub: hub.clone() });
+                    let lookout = hub.clone().map(Lookout::Hub);
+                    let (world, watched) = (world.clone(), Watched { board: boards[me].clone(), lookout });
                     threads.spawn(move || {
                         let result = on_rank_thread(&world, me, 1, watched, |comm| rank(&comm));
                         if result.is_err() {
