@@ -276,7 +276,8 @@ fn a_probe_and_a_wildcard_may_find_different_messages() {
 #[test]
 fn tests_of_many_say_what_they_may() {
     let start = |world: &Comm| {
-        let receives = (1..world.size()).map(|from| world.irecv_owned(Vec::<usize>::with_capacity(1), from, 7));
+        let receives =
+            (1..world.size()).map(|from| world.irecv_owned(Vec::<usize>::with_capacity(1), from, 7));
         receives.collect::<Result<Requests<_>>>()
     };
     let (_, seen) = outcomes(&Trial::new(3), Orders::All, |world| {
@@ -507,6 +508,7 @@ fn the_environment_can_say_the_order() {
     assert!(run("0").status.success());
     let failed = run("1");
     assert!(!failed.status.success());
-    let text = String::from_utf8_lossy(&failed.stdout).into_owned() + &String::from_utf8_lossy(&failed.stderr);
+    let text =
+        String::from_utf8_lossy(&failed.stdout).into_owned() + &String::from_utf8_lossy(&failed.stderr);
     assert!(text.contains("in run 1: rank 0: panicked"), "{text}");
 }

@@ -244,6 +244,11 @@ impl Decide for Decider {
         self.trail.lock().decide(alternatives, entangled)
     }
 
+    fn in_vain(&mut self) -> Result<(), Stop> {
+        let boards = self.trail.lock().boards.clone();
+        watch::why_stuck(&boards).map_or(Ok(()), |_| Err(Stop::Stuck))
+    }
+
     fn stopped(&mut self, stop: Stop) {
         self.trail.lock().stop = Some(stop);
         (self.stopped)(stop);

@@ -1,8 +1,8 @@
 //! The conformance suite: one list of cases, run on both engines.
 //!
 //! `cargo test` runs every case on the Local engine at each number of ranks it is declared for, checked and
-//! unchecked; under `mpirun` every rank runs the cases that allow its world's size on the Mpi engine. A case is a
-//! function of a communicator, and knows of no engine.
+//! unchecked, and once with ranks that take turns; under `mpirun` every rank runs the cases that allow its world's size
+//! on the Mpi engine. A case is a function of a communicator, and knows of no engine.
 
 mod alltoallw;
 mod collective;
@@ -198,6 +198,15 @@ fn on_threads() -> ExitCode {
                     testing::try_ranks(ranks, checked, case.run).map_err(|error| error.to_string().into())
                 }));
             }
+        }
+        // Once more with ranks that take turns, as they do where orders are explored.
+        for checked in [false, true].into_iter().filter(|&checked| case.mode.allows(checked, "local")) {
+            let name = format!("{}::in_turns{}", case.name, if checked { "_checked" } else { "" });
+            trials.push(libtest_mimic::Trial::test(name, move || {
+                let one = testing::Orders::Random { seed: 1, runs: 1 };
+                let explored = testing::Trial::new(3).checked(checked).explore(one, case.run);
+                explored.map(drop).map_err(|found| found.to_string().into())
+            }));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -1,4 +1,4 @@
-//! Every kind of hang, on both engines: what the watch says of it, word for word. And what a job warns of that ends well.
+//! Every kind of hang, on both engines and where orders are explored: what the watch says of it, word for word. And what a job warns of that ends well.
 //!
 //! Alone, this program runs the cases on the Local engine, and each as a job of its own under the launcher that
 //! `RANKINE_MPIRUN` names, if it was built with MPI. A job is this same program with `--case`. Reports are compared with
@@ -8,6 +8,7 @@ mod cases;
 
 use cases::{CASES, Case, LEFT_BEHIND};
 use libtest_mimic::{Arguments, Failed, Trial};
+use rankine::testing::Orders;
 use rankine::{ErrorKind, Launch};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +31,8 @@ fn main() -> std::process::ExitCode {
     for case in CASES {
         for &ranks in case.ranks {
             trials.push(Trial::test(format!("local::{}::{ranks}", case.name), move || local(case, ranks)));
+            let name = format!("in_turns::{}::{ranks}", case.name);
+            trials.push(Trial::test(name, move || in_turns(case, ranks)));
             if cfg!(feature = "mpi") {
                 trials.push(Trial::test(format!("mpi::{}::{ranks}", case.name), move || mpi(case, ranks)));
             }
@@ -52,6 +55,15 @@ fn local(case: &'static Case, ranks: usize) -> Result<(), Failed> {
         Ok(()) => Err("it did not hang".into()),
         Err(error) if error.kind() != ErrorKind::Deadlock => Err(format!("another error: {error}").into()),
         Err(error) => compare(case, ranks, "local", &format!("error[deadlock]: {error}\n")),
+    }
+}
+
+/// Where orders are explored the same is found, at once.
+fn in_turns(case: &'static Case, ranks: usize) -> Result<(), Failed> {
+    let trial = rankine::testing::Trial::new(ranks).checked(case.checked);
+    match trial.explore(Orders::AtMost(10), case.run) {
+        Ok(explored) => Err(format!("it did not hang: {explored:?}").into()),
+        Err(found) => compare(case, ranks, "local", &format!("error[deadlock]: {}\n", found.error)),
     }
 }
 

@@ -59,6 +59,9 @@ pub(crate) trait Decide: Send {
     /// memory, so what different ranks do next may depend on each other.
     fn decide(&mut self, alternatives: &[Alternative], entangled: bool) -> Result<usize, Stop>;
 
+    /// Ranks only ask for what is not there: whether to go on all the same.
+    fn in_vain(&mut self) -> Result<(), Stop>;
+
     /// The run stops, for a reason that is not its own.
     fn stopped(&mut self, stop: Stop);
 }
@@ -68,6 +71,9 @@ const REFUSALS: u32 = 1;
 
 /// How often ranks are told `No` with nothing else happening.
 const VAIN: u32 = 10_000;
+
+/// After so many of those somebody looks whether the others are stuck.
+const LOOK: u32 = 16;
 
 /// What a look at a call shows.
 pub(super) enum Look {
@@ -247,6 +253,9 @@ impl State {
         } else if self.vain >= VAIN {
             return Err(Stop::Polling);
         } else {
+            if self.vain.is_multiple_of(LOOK) {
+                self.decide.in_vain()?;
+            }
             self.vain += 1;
             last[self.vain as usize % last.len()]
         };
