@@ -215,6 +215,7 @@ fn act(act: Act) -> String {
         Act::GiveAll => "gets all that are complete".into(),
         Act::Yes => "is told yes".into(),
         Act::No | Act::NotYet => "is told not yet".into(),
+        Act::Read => "reads".into(),
         Act::Lock => "gets the lock".into(),
     }
 }

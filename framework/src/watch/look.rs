@@ -482,8 +482,9 @@ pub(super) fn other_call<'l>(need: &NeedLook, of: &RankLook, look: &'l RankLook)
         collective(need)
             && collective(theirs)
             && (theirs.id, theirs.number) == (need.id, need.number)
-            && (theirs.what, theirs.root, theirs.tag, named(theirs, look))
-                != (need.what, need.root, need.tag, named(need, of))
+            && ((theirs.what, theirs.root, theirs.tag) != (need.what, need.root, need.tag)
+                // A rank may no longer remember the name.
+                || named(theirs, look).zip(named(need, of)).is_some_and(|(one, other)| one != other))
     })
 }
 

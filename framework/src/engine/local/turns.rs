@@ -26,6 +26,8 @@ pub(crate) enum Act {
     No,
     /// As `No`, where the framework itself asks: it is told so only if nothing else can happen.
     NotYet,
+    /// A window's part is read, if nothing else can happen.
+    Read,
     /// A lock is granted.
     Lock,
 }
@@ -72,6 +74,9 @@ const REFUSALS: u32 = 1;
 /// How often ranks are told `No` with nothing else happening.
 const VAIN: u32 = 10_000;
 
+/// How many reads of a window, one after the other, count as one of those.
+const READS: u32 = 100;
+
 /// After so many of those somebody looks whether the others are stuck.
 const LOOK: u32 = 16;
 
@@ -102,7 +107,9 @@ struct State {
     ranks: Vec<Rank>,
     /// How many looks in a row have shown that nobody can go on.
     idle: usize,
+    /// So often nobody could do anything but ask or read, and how many reads are left over.
     vain: u32,
+    reads: u32,
     down: bool,
     decide: Box<dyn Decide>,
 }
@@ -124,6 +131,7 @@ impl Turns {
             ranks: vec![Rank::default(); ranks],
             idle: 0,
             vain: 0,
+            reads: 0,
             down: false,
             decide,
         };
@@ -242,7 +250,11 @@ impl State {
         for (rank, about) in self.ranks.iter().enumerate().filter(|(_, about)| !about.gone) {
             for &act in &about.acts {
                 let call = if matches!(act, Act::Posted(..)) { 0 } else { about.calls };
-                let late = act == Act::NotYet || act == Act::No && about.refusals >= REFUSALS;
+                let late = match act {
+                    Act::NotYet | Act::Read => true,
+                    Act::No => about.refusals >= REFUSALS,
+                    _ => false,
+                };
                 if late { &mut last } else { &mut open }.push(Alternative { rank, call, act });
             }
         }
@@ -253,20 +265,31 @@ impl State {
         } else if self.vain >= VAIN {
             return Err(Stop::Polling);
         } else {
-            if self.vain.is_multiple_of(LOOK) {
-                self.decide.in_vain()?;
-            }
-            self.vain += 1;
-            last[self.vain as usize % last.len()]
+            self.late(&last)?
         };
         match next.act {
             Act::No => self.ranks[next.rank].refusals += 1,
-            Act::NotYet => {}
+            Act::NotYet | Act::Read => {}
             Act::Posted(..) => self.vain = 0,
             _ => (self.ranks[next.rank].refusals, self.vain) = (0, 0),
         }
         (self.turn, self.decided, self.idle) = (next.rank, Some(next.act), 0);
         Ok(())
+    }
+
+    /// One of those that can only ask or read, in turn.
+    fn late(&mut self, those: &[Alternative]) -> Result<Alternative, Stop> {
+        let next = those[(self.vain + self.reads) as usize % those.len()];
+        if next.act == Act::Read && self.reads < READS {
+            self.reads += 1;
+            return Ok(next);
+        }
+        if self.vain.is_multiple_of(LOOK) {
+            self.decide.in_vain()?;
+        }
+        self.reads = 0;
+        self.vain += 1;
+        Ok(next)
     }
 }
 

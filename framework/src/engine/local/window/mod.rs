@@ -8,6 +8,7 @@ mod cells;
 mod turnstile;
 
 use super::Local;
+use super::turns::{Act, Look};
 use crate::comm::element::Scalar;
 use crate::comm::op::Builtin;
 use crate::engine::signature::size_of_scalar;
@@ -44,6 +45,8 @@ pub(crate) struct Window {
     id: u64,
     parts: Box<[Arc<Part>]>,
     lens: Box<[usize]>,
+    /// Whether ranks take turns.
+    explored: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,7 +88,7 @@ impl Local {
             }
         })?;
         let (lens, id) = window::agreed(&records)?;
-        Ok(Window { local: self.private(), id, parts: parts.into(), lens })
+        Ok(Window { local: self.private(), id, parts: parts.into(), lens, explored: self.is_explored() })
     }
 }
 
@@ -243,6 +246,7 @@ impl Window {
     /// # Safety
     /// See [`window::Window`].
     pub unsafe fn get(&self, data: *mut u8, len: usize, target: usize, at: usize) -> Outcome<()> {
+        self.give_way()?;
         // SAFETY: as for `put`.
         unsafe { self.parts[target].cells.read(at, data, len) };
         Ok(())
@@ -281,6 +285,7 @@ impl Window {
         target: usize,
         at: usize,
     ) -> Outcome<()> {
+        self.give_way()?;
         let size = merge.reduction.element_size;
         for i in (0..len).step_by(size) {
             // SAFETY: as for `accumulate`; the result is a buffer of the caller's own.
@@ -304,6 +309,7 @@ impl Window {
         target: usize,
         at: usize,
     ) -> Outcome<()> {
+        self.give_way()?;
         let size = size_of_scalar(scalar);
         // SAFETY: each is one number; the range was checked, and the part is lent out in this phase.
         unsafe {
@@ -317,6 +323,19 @@ impl Window {
             });
         }
         Ok(())
+    }
+
+    /// Where ranks take turns, who reads may be waiting for what another one writes.
+    #[inline(always)]
+    fn give_way(&self) -> Outcome<()> {
+        if self.explored { self.let_others_go() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn let_others_go(&self) -> Outcome<()> {
+        let Some(turns) = &self.local.world.turns else { return Ok(()) };
+        let look = &mut || Look::Open(vec![Act::Read]);
+        self.local.world.in_turn(turns, self.local.me, look).map(drop)
     }
 
     pub fn close(&self, place: Place) -> Outcome<Option<Block>> {
