@@ -10,6 +10,7 @@ use super::collective::OwnedCollective;
 use super::p2p::{ANY_SOURCE, Status};
 use super::request::{OwnedSend, Request, Test};
 use super::value::Byte;
+use super::watched::Within;
 use super::{Comm, Element};
 use crate::engine::{Mode, Place};
 use crate::error::{Error, Result};
@@ -74,7 +75,7 @@ impl Comm {
         if let Err(error) = self.check_dests(call, messages.iter().map(|message| message.0), place) {
             return self.send_nothing::<T, _>(call, error, place);
         }
-        let _in = self.inner.collective(call, place);
+        let _in = self.inside_sparse(call, place);
         let tag = self.sparse_tag();
         self.backstage().scope(|s| {
             let (to_me, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.0 == me);
@@ -121,6 +122,13 @@ impl Comm {
         received.into_iter().map(decode).collect()
     }
 
+    /// Goes into an exchange. Vectors meet slices, so to the watch both are one call.
+    fn inside_sparse(&self, call: Name, place: Place) -> Within<'_> {
+        let name: Name = if *call == "exchange_sparse_slices" { &"exchange_sparse" } else { call };
+        let trace = self.inner.entering_all(name, place);
+        self.inner.within(call, place, trace.need())
+    }
+
     fn check_dests(&self, call: &str, mut dests: impl Iterator<Item = usize>, place: Place) -> Result<()> {
         dests.try_for_each(|dest| self.check_dest(call, dest, 0, place))
     }
@@ -140,7 +148,7 @@ impl Comm {
         messages: Vec<(usize, Vec<T>)>,
         place: Place,
     ) -> Result<Vec<(usize, Vec<T>)>> {
-        let _in = self.inner.collective(call, place);
+        let _in = self.inside_sparse(call, place);
         let (comm, me, tag) = (self.backstage(), self.rank(), self.sparse_tag());
         let mut received = Vec::new();
         let mut sends = Vec::with_capacity(messages.len());
