@@ -88,7 +88,7 @@ impl std::error::Error for FailingOrder {}
 ///     if world.rank() > 0 {
 ///         return world.send(&[world.rank()], 0, 7);
 ///     }
-///     let (mut first, mut second) = ([0], [0]);
+///     let (mut first, mut second) = ([0usize], [0usize]);
 ///     world.recv(&mut first, ANY_SOURCE, 7)?;
 ///     world.recv(&mut second, ANY_SOURCE, 7)?;
 ///     assert_eq!((first, second), ([1], [2]));
