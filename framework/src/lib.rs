@@ -23,6 +23,7 @@ mod halo;
 pub mod kernel;
 pub mod launch;
 pub mod output;
+mod redistribute;
 pub mod run;
 pub mod testing;
 pub mod timing;
@@ -46,6 +47,7 @@ pub use grid::{Block, Grid, GridBuilder, Side};
 pub use kernel::Kernel;
 pub use launch::{Launch, launch};
 pub use rankine_derive::{Bits, Element, Number, Ordered};
+pub use redistribute::Redistribution;
 pub use run::{Run, main};
 
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.

@@ -4,7 +4,7 @@
 //! Each rank is a thread, so each counts its own allocations.
 
 use rankine::op::Sum;
-use rankine::{Comm, Requests, Result, start_all, testing};
+use rankine::{Comm, Field, Grid, Redistribution, Requests, Result, start_all, testing};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -230,4 +230,19 @@ fn nonblocking_and_persistent_collectives() {
         };
         nothing_allocated("nonblocking and persistent collectives", round, world)
     });
+}
+
+#[test]
+fn redistributions() {
+    for ranks in [1, 2, 3] {
+        testing::try_ranks(ranks, true, |world| {
+            let p = world.size();
+            let slabs = Grid::over(world, [31, 64, 65]).dims([p, 1, 1]).build()?;
+            let turned = Grid::over(world, [65, 31, 64]).halo(0).dims([1, p, 1]).build()?;
+            let (a, mut b) = (Field::new(&slabs, 1.5)?, Field::new(&turned, 0.0)?);
+            let mut plan = Redistribution::permuted(&slabs, &turned, [2, 0, 1])?;
+            nothing_allocated("a redistribution", |_| plan.run(&a, &mut b), world)
+        })
+        .unwrap_or_else(|error| panic!("{ranks} ranks: {error}"));
+    }
 }

@@ -21,6 +21,7 @@ mod nonblocking;
 mod operators;
 mod p2p;
 mod plans;
+mod redistribution;
 mod reducing;
 mod reference;
 mod reproducible;
@@ -142,6 +143,7 @@ fn all() -> Vec<Case> {
         alltoallw: 1, Any [every_pair_its_type, pairs_that_are_not_named, refused_and_failed];
         alltoallw: 2, Any [pairs_that_disagree];
         views: 2, Any [columns_are_slices, lengths_that_differ];
+        redistribution: 1, Any [every_pair_of_decompositions, any_element, axes_in_any_order, sub_communicators, many_small_pieces_and_large_ones, again_and_again, keeps_out_of_the_way, plans_that_cannot_be];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }

@@ -1,8 +1,10 @@
-//! `rankine bench messaging`: what messages cost here, on every engine there is, beside C and the bare machine.
+//! `rankine bench`: what messages cost here, on every engine there is, beside C and the bare machine; and what arrays cost
+//! that are spread over ranks (`arrays`).
 //!
 //! The sides are measured in turn within one run, since the host moves the cores and shares the memory: what counts
 //! is the median of the ratios of neighbours in time. Nothing is asserted; `docs/performance.md` says what came out.
 
+mod arrays;
 mod bare;
 mod operation;
 mod pages;
@@ -29,6 +31,11 @@ pub enum Bench {
     /// program over the same library, and the Local engine with as many ranks in one of the processes:
     /// mpirun -n 2 --bind-to none rankine bench messaging
     Messaging(Messaging),
+    /// Redistributions of arrays, beside memcpy on the same ranks
+    ///
+    /// Alone it measures the Local engine, under mpirun the Mpi engine, and the Local engine with as many ranks in one of the
+    /// processes: mpirun -n 2 --bind-to none rankine bench arrays
+    Arrays(arrays::Arrays),
 }
 
 /// How it is measured.
@@ -65,7 +72,13 @@ const MOST_BYTES: usize = 64 << 20;
 /// # Errors
 /// A flag that cannot be; those of the launcher and of the engines; a folder that cannot be written.
 pub fn bench(bench: Bench) -> Result<()> {
-    let Bench::Messaging(wanted) = bench;
+    match bench {
+        Bench::Messaging(wanted) => messaging(wanted),
+        Bench::Arrays(wanted) => arrays::bench(wanted),
+    }
+}
+
+fn messaging(wanted: Messaging) -> Result<()> {
     check(&wanted)?;
     match Launcher::detect(|name| std::env::var(name).ok())? {
         Some(launcher) if launcher.ranks > 1 => {

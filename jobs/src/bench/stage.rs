@@ -201,7 +201,7 @@ impl<'w> Stage<'w> {
 }
 
 /// A barrier that sleeps instead of spinning.
-fn nap_together(world: &Comm) -> Result<()> {
+pub fn nap_together(world: &Comm) -> Result<()> {
     let napping = |from: usize| -> Result<()> {
         while world.iprobe::<u8>(from, 1)?.is_none() {
             std::thread::sleep(Duration::from_micros(200));

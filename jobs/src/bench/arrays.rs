@@ -1,0 +1,172 @@
+//! `rankine bench arrays`: what it costs to work on arrays that are spread over ranks, beside what the machine can do.
+//!
+//! Each operation and its measure are taken in turn, since the host moves the cores and shares the memory: what counts
+//! is the median of the ratios of neighbours in time.
+
+use super::pinning::{cores, pin, unpin};
+use super::stage::nap_together;
+use rankine::launch::Launcher;
+use rankine::run::show;
+use rankine::{Comm, Error, Field, Grid, Launch, Redistribution, Result, op, testing};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// How it is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arrays {
+    /// Ranks of the Local engine; under a launcher, its number
+    #[arg(long, value_name = "N")]
+    ranks: Option<usize>,
+    /// Only these operations [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    only: Vec<Work>,
+    /// Cells along each axis of three
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    cells: usize,
+    /// How often every side has its turn
+    #[arg(long, value_name = "N", default_value_t = 11)]
+    turns: usize,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Work {
+    /// Moving doubles between decompositions, beside memcpy of as many on every rank
+    Redistribution,
+}
+
+/// An operation beside its measure: seconds of each, turn after turn.
+struct Line {
+    name: &'static str,
+    /// What one time stands for, in the unit's billions.
+    amount: f64,
+    unit: &'static str,
+    ours: Vec<f64>,
+    measure: Vec<f64>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// A flag that cannot be; those of the launcher and of the engines.
+pub fn bench(wanted: Arrays) -> Result<()> {
+    if wanted.turns == 0 || !(2..=2048).contains(&wanted.cells) {
+        return Err(Error::usage("bench arrays: give one turn or more, and 2 to 2048 cells"));
+    }
+    match Launcher::detect(|name| std::env::var(name).ok())? {
+        Some(launcher) if launcher.ranks > 1 => Launch::new().checked(false).run(move |world| {
+            pin(world.rank(), world.size());
+            let lines = measure(&world, &wanted)?;
+            tell(&world, &lines);
+            // The other processes leave their cores alone while this one runs threads.
+            if world.rank() == 0 {
+                unpin();
+                local(world.size(), &wanted)?;
+            }
+            nap_together(&world)
+        }),
+        _ => local(wanted.ranks.unwrap_or(2), &wanted),
+    }
+}
+
+fn local(ranks: usize, wanted: &Arrays) -> Result<()> {
+    cores();
+    let told = Mutex::new(());
+    testing::Trial::new(ranks).checked(false).run(|comm| {
+        pin(comm.rank(), ranks);
+        let lines = measure(comm, wanted)?;
+        let _one = told.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(comm, &lines);
+        Ok(())
+    })
+}
+
+fn tell(comm: &Comm, lines: &[Line]) {
+    if comm.rank() > 0 {
+        return;
+    }
+    show(&format!("{} engine, {} ranks: medians; ratio to the measure\n", comm.engine_name(), comm.size()));
+    for line in lines {
+        let ratios = line.ours.iter().zip(&line.measure).map(|(ours, measure)| measure / ours).collect();
+        let (ours, measure) = (median(line.ours.clone()), median(line.measure.clone()));
+        show(&format!(
+            "  {:34} {:8.2} ms {:7.2} {}  measure {:7.2}  ratio {:.2}\n",
+            line.name,
+            ours * 1e3,
+            line.amount / ours,
+            line.unit,
+            line.amount / measure,
+            median(ratios)
+        ));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn measure(comm: &Comm, wanted: &Arrays) -> Result<Vec<Line>> {
+    let all = [Work::Redistribution];
+    let mut lines = Vec::new();
+    for work in if wanted.only.is_empty() { &all[..] } else { &wanted.only } {
+        match work {
+            Work::Redistribution => redistributions(comm, wanted, &mut lines)?,
+        }
+    }
+    Ok(lines)
+}
+
+/// Seconds of the slowest rank, of a start together.
+fn timed(comm: &Comm, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    comm.barrier()?;
+    let start = Instant::now();
+    work()?;
+    comm.allreduce(start.elapsed().as_secs_f64(), op::Max)
+}
+
+fn compare(
+    comm: &Comm,
+    wanted: &Arrays,
+    mut line: Line,
+    mut ours: impl FnMut() -> Result<()>,
+    mut measure: impl FnMut() -> Result<()>,
+) -> Result<Line> {
+    for turn in 0..=wanted.turns {
+        let times = [timed(comm, &mut ours)?, timed(comm, &mut measure)?];
+        // The first brings memory and caches to where they stay.
+        if turn > 0 {
+            line.ours.push(times[0]);
+            line.measure.push(times[1]);
+        }
+    }
+    Ok(line)
+}
+
+fn redistributions(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()> {
+    let (n, p) = (wanted.cells, comm.size());
+    let [z, y, x] = [[p, 1, 1], [1, p, 1], [1, 1, p]];
+    for (name, from, to, halo, axes) in [
+        ("slabs of axis 0 to axis 1", z, y, 0, [0, 1, 2]),
+        ("slabs of axis 1 to axis 0", y, z, 0, [0, 1, 2]),
+        ("slabs of axis 0 to axis 2", z, x, 0, [0, 1, 2]),
+        ("slabs, with halos on one side", z, y, 2, [0, 1, 2]),
+        ("slabs, axis 0 contiguous after", z, z, 0, [1, 2, 0]),
+        ("slabs, axis 1 contiguous after", z, y, 0, [0, 2, 1]),
+    ] {
+        let from = Grid::over(comm, [n; 3]).halo(0).dims(from).build()?;
+        let to = Grid::over(comm, [n; 3]).halo(halo).dims(to).build()?;
+        let a = Field::from_fn(&from, |[z, y, x]| (z + 2 * y + 3 * x) as f64)?;
+        let (mut b, mut copy) = (Field::new(&to, 0.0)?, a.duplicate()?);
+        let mut plan = Redistribution::permuted(&from, &to, axes)?;
+        let amount = from.len() as f64 * 8e-9;
+        let line = Line { name, amount, unit: "GB/s", ours: Vec::new(), measure: Vec::new() };
+        let memcpy = || {
+            copy.storage_mut().copy_from_slice(a.storage());
+            std::hint::black_box(copy.storage());
+            Ok(())
+        };
+        lines.push(compare(comm, wanted, line, || plan.run(&a, &mut b), memcpy)?);
+    }
+    Ok(())
+}
