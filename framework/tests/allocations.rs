@@ -4,7 +4,7 @@
 //! Each rank is a thread, so each counts its own allocations.
 
 use rankine::op::Sum;
-use rankine::{Comm, Field, Grid, Redistribution, Requests, Result, start_all, testing};
+use rankine::{Comm, Field, Grid, Redistribution, Requests, Result, Stencil, start_all, testing};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -180,6 +180,30 @@ fn many_requests() {
         }
         // Lists double as they grow.
         assert!(counts[50..].iter().all(|&count| count < 30), "{counts:?}");
+        Ok(())
+    });
+}
+
+/// Sweeps, exchanges of one field and of several; faces only, and with edges and corners.
+#[test]
+fn halos() {
+    testing::ranks([1, 2, 4], |world| {
+        for stencil in [Stencil::Star, Stencil::Box] {
+            let dims = if world.size() == 4 { [2, 2, 1] } else { [world.size(), 1, 1] };
+            let grid =
+                Grid::over(world, [12, 12, 40]).dims(dims).periodic([true; 3]).stencil(stencil).build()?;
+            let (mut a, mut b) = (Field::new(&grid, 0.0)?, Field::new(&grid, 0.0)?);
+            let mut faces = Field::staggered(&grid, [true, false, false], 0.0f32)?;
+            let round = |_: &Comm| {
+                a.exchange()?;
+                b.update_from(&mut a, |out, rows| out.copy_from_slice(rows.at([1, 0, 0])))?;
+                b.update_with_neighbors(|out, rows| out.copy_from_slice(rows.at([0, 1, 0])))?;
+                let of_b = b.reader();
+                a.update(|out, at| out.copy_from_slice(at.of(&of_b)))?;
+                grid.exchange_all([&mut a, &mut b, &mut faces])
+            };
+            nothing_allocated("halos", round, world)?;
+        }
         Ok(())
     });
 }

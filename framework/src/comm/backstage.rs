@@ -78,7 +78,7 @@ impl Comm {
     }
 
     /// The same ranks, for messages that the framework sends on its own account.
-    pub(super) fn backstage(&self) -> &Comm {
+    pub(crate) fn backstage(&self) -> &Comm {
         self.inner.backstage.comm.get_or_init(|| {
             let engine = self.inner.engine.private();
             // A private engine has no twin of its own, and nobody asks for it.

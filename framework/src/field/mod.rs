@@ -1,29 +1,36 @@
-//! `Field`: a distributed array of 1, 2 or 3 dimensions, one value for each cell of a grid.
+//! `Field`: a distributed array of 1 to 4 dimensions, one value for each cell of a grid, or for each face or edge.
 //!
-//! This file makes fields and gives access to their cells. Sweeps are in `update`, reductions in `reduce`, memory in
-//! `storage`, what is beyond the edges in `walls` and `crate::halo`, who owns which cells in `crate::grid`.
+//! This file makes fields and says where they lie. Their values are reached in `access`, their halos in `exchange` and
+//! `walls`; sweeps are in `update`, `in_place` and `sweep`, reductions in `reduce`, memory in `storage`. Who owns which
+//! cells is in `crate::grid`.
 
+mod access;
+mod exchange;
+mod in_place;
 mod reduce;
 mod rows;
 mod slab;
 mod storage;
+mod sweep;
 mod update;
 mod walls;
 
-pub use rows::{Reader, Rows};
+pub use rows::{Reader, Rows, Span};
 pub use walls::{Wall, Walls};
 
 use crate::comm::Element;
 use crate::error::{Error, Result};
-use crate::grid::Grid;
-use crate::halo::{self, Buffers, Layout};
-use ndarray::{ArrayView, ArrayViewMut, Dim, Dimension, IntoDimension, Slice};
+use crate::grid::points::Points;
+use crate::grid::{Block, Grid};
+use crate::halo::{Buffers, Layout};
 use rayon::prelude::*;
+use rows::Frame;
+use std::rc::Rc;
 use storage::Storage;
-use walls::Ghosts;
 
 /// One value of type `T` for each cell of a [`Grid`]: a rank holds those of its block, and around them copies of
-/// the cells that its neighbours hold (the halo).
+/// the cells that its neighbours hold (the halo). The values lie in the middle of cells, or on faces between them
+/// ([`Field::staggered`]).
 ///
 /// Row-major (C order): the last axis is contiguous. On an edge of the domain the halo holds what the field's
 /// [`Wall`] says. Every value is at first what its constructor gives, halos included once a sweep needs them.
@@ -51,8 +58,12 @@ use walls::Ghosts;
 /// ```
 pub struct Field<T: Element, const D: usize> {
     grid: Grid<D>,
+    points: Rc<Points<D>>,
     storage: Storage<T>,
-    buffers: Buffers<T>,
+    /// That of a field which was computed from itself.
+    spare: Option<Storage<T>>,
+    /// What is packed for an exchange, for each stencil.
+    buffers: [Buffers<T>; 2],
     walls: Walls<T, D>,
     /// Whether the ghost cells that this rank fills by itself agree with the owned ones. Those that others send
     /// are never trusted: a write on one rank alone would leave the ranks of two minds about who has to send.
@@ -60,13 +71,41 @@ pub struct Field<T: Element, const D: usize> {
 }
 
 impl<T: Element, const D: usize> Field<T, D> {
-    /// A field that is `value` everywhere, with [`Wall::Mirror`] on all walls. Local.
+    /// A field that is `value` in every cell, with [`Wall::Mirror`] on all walls. Local.
     ///
     /// # Errors
     /// More cells than this rank's memory can hold.
     pub fn new(grid: &Grid<D>, value: T) -> Result<Field<T, D>> {
-        let mut field = Field::zeroed(grid)?;
-        let plane = grid.layout().plane();
+        Field::on_points(grid, grid.centers().clone(), value)
+    }
+
+    /// A field that is `value` everywhere, on the low faces of cells along the axes that are `true`: with one of them on
+    /// the faces of that axis, with two on edges, with all on corners. Local.
+    ///
+    /// There is a point more than cells along such an axis, on the face of the last cell at the wall; on a periodic axis
+    /// that is face 0, and there are as many points as cells. A point belongs to the rank that owns the cell above it,
+    /// the last one to that of the last cell. All else is as with cells: halos, walls, reductions, files.
+    ///
+    /// ```
+    /// # use rankine::{Field, Grid};
+    /// rankine::testing::ranks([1, 2, 4], |world| {
+    ///     let grid = Grid::new(world, [8, 6])?;
+    ///     let flux = Field::staggered(&grid, [false, true], 1.0)?;
+    ///     assert_eq!(flux.points(), [8, 7]);
+    ///     assert_eq!(flux.sum()?, 56.0);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Field::new`]; along such an axis a first block without a cell more than the halo is wide, on every rank.
+    pub fn staggered(grid: &Grid<D>, axes: [bool; D], value: T) -> Result<Field<T, D>> {
+        Field::on_points(grid, grid.staggered(axes)?, value)
+    }
+
+    fn on_points(grid: &Grid<D>, points: Rc<Points<D>>, value: T) -> Result<Field<T, D>> {
+        let mut field = Field::zeroed(grid, points)?;
+        let plane = field.points.layout.plane();
         // By the threads that will compute the planes: memory is placed near the core that touches it first.
         in_slabs(field.storage.elements_mut(), plane, |_, slab| slab.fill(value));
         Ok(field)
@@ -78,29 +117,29 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// # Errors
     /// As [`Field::new`].
     pub fn from_fn(grid: &Grid<D>, value: impl Fn([usize; D]) -> T + Sync) -> Result<Field<T, D>> {
-        let mut field = Field::zeroed(grid)?;
+        let mut field = Field::zeroed(grid, grid.centers().clone())?;
         field.fill_with(value);
         Ok(field)
     }
 
-    /// Another field on the same grid with the same values and walls. Local.
+    /// Another field on the same points of the same grid with the same values and walls. Local.
     ///
     /// # Errors
     /// As [`Field::new`].
     pub fn duplicate(&self) -> Result<Field<T, D>> {
-        let mut field = Field::zeroed(&self.grid)?;
+        let mut field = Field::zeroed(&self.grid, self.points.clone())?;
         field.copy_from(self)?;
         field.walls = self.walls;
         Ok(field)
     }
 
-    fn zeroed(grid: &Grid<D>) -> Result<Field<T, D>> {
-        let layout = grid.layout();
+    fn zeroed(grid: &Grid<D>, points: Rc<Points<D>>) -> Result<Field<T, D>> {
         Ok(Field {
+            storage: storage(grid, &points.layout)?,
+            spare: None,
             grid: grid.clone(),
-            storage: Storage::new(layout.len(), layout.halo[2])
-                .map_err(|error| error.on_rank(grid.comm().rank()))?,
-            buffers: Buffers::new(layout, grid.beyond()),
+            points,
+            buffers: [Buffers::default(), Buffers::default()],
             walls: Wall::Mirror.into(),
             ghosts_filled: false,
         })
@@ -135,191 +174,70 @@ impl<T: Element, const D: usize> Field<T, D> {
         &self.grid
     }
 
-    /// The value at a global index, if this rank owns the cell. Local.
-    pub fn get(&self, cell: [usize; D]) -> Option<T> {
-        self.position(cell).map(|at| self.storage.elements()[at])
+    /// Along which axes the values lie on faces; none in a field of cells.
+    pub fn staggering(&self) -> [bool; D] {
+        self.points.staggered
     }
 
-    /// Sets the value at a global index if this rank owns the cell, and says whether it does. Local.
-    pub fn set(&mut self, cell: [usize; D], value: T) -> bool {
-        let Some(at) = self.position(cell) else { return false };
-        self.storage_mut()[at] = value;
-        true
+    /// The shape of the whole field: the grid's cells, and one more along staggered axes that are not periodic.
+    pub fn points(&self) -> [usize; D] {
+        self.points.count
     }
 
-    fn position(&self, cell: [usize; D]) -> Option<usize> {
-        let own = self.grid.own();
-        own.contains(cell).then(|| {
-            let reader = self.reader();
-            (0..D).fold(reader.base, |at, axis| at + (cell[axis] - own.start[axis]) * reader.strides[axis])
-        })
+    /// The points of this rank; of a field of cells [`Grid::own`].
+    pub fn own(&self) -> Block<D> {
+        self.points.own
     }
 
-    /// Sets every owned cell to `value`. Local.
-    pub fn fill(&mut self, value: T) {
-        self.fill_with(|_| value);
+    /// The points of rank `rank`; `None` if there is no such rank. Local.
+    pub fn block_of(&self, rank: usize) -> Option<Block<D>> {
+        self.grid.points_of(rank, self.points.staggered)
     }
 
-    /// Sets every owned cell to a function of its global index. Local; called on the rank's threads.
-    pub fn fill_with(&mut self, value: impl Fn([usize; D]) -> T + Sync) {
-        self.each_mut(|index, cell| *cell = value(index));
-    }
-
-    /// Calls `change` with every owned cell and its global index. Local; called on the rank's threads.
-    pub fn each_mut(&mut self, change: impl Fn([usize; D], &mut T) + Sync) {
-        self.ghosts_filled = false;
-        let (layout, start) = (*self.grid.layout(), self.grid.own().start);
-        let owned = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
-        in_slabs(owned, layout.plane(), |first, slab| {
-            for (z, plane) in slab.chunks_exact_mut(layout.plane()).enumerate() {
-                for y in 0..layout.cells[1] {
-                    let mut index = global(start, [first + z, y, 0]);
-                    for cell in &mut plane[layout.cells_of_row(y)] {
-                        change(index, cell);
-                        index[D - 1] += 1;
-                    }
-                }
-            }
-        });
-    }
-
-    /// Copies the owned cells of another field on the same grid. Local.
-    ///
-    /// # Errors
-    /// A field on another grid.
-    #[track_caller]
-    pub fn copy_from(&mut self, other: &Field<T, D>) -> Result<()> {
-        self.check_grid("copy_from", other.grid())?;
-        self.ghosts_filled = false;
-        let (layout, from) = (*self.grid.layout(), other.storage());
-        in_slabs(self.storage.elements_mut(), layout.plane(), |first, slab| {
-            slab.copy_from_slice(&from[first * layout.plane()..][..slab.len()]);
-        });
-        Ok(())
-    }
-
-    /// The owned cells with their global indices, in C order. Local.
-    pub fn iter(&self) -> impl Iterator<Item = ([usize; D], T)> {
-        let (layout, start) = (*self.grid.layout(), self.grid.own().start);
-        let planes = self.storage.elements()[layout.planes(0..layout.cells[0])].chunks_exact(layout.plane());
-        planes.enumerate().flat_map(move |(z, plane)| {
-            (0..layout.cells[1]).flat_map(move |y| {
-                let row = &plane[layout.cells_of_row(y)];
-                row.iter().enumerate().map(move |(x, &value)| {
-                    let mut index = global(start, [z, y, 0]);
-                    index[D - 1] += x;
-                    (index, value)
-                })
-            })
-        })
-    }
-
-    /// All memory of the field: the owned cells with `halo` ghost cells on both ends of every axis, in C order and
-    /// of shape [`padded_shape`](Field::padded_shape). What the ghost cells hold is settled by
-    /// [`exchange`](Field::exchange) only, and those of edges and corners never.
-    pub fn storage(&self) -> &[T] {
-        self.storage.elements()
-    }
-
-    /// As [`storage`](Field::storage), to write the owned cells.
-    pub fn storage_mut(&mut self) -> &mut [T] {
-        self.ghosts_filled = false;
-        self.storage.elements_mut()
-    }
-
-    /// The shape of [`storage`](Field::storage): that of the rank's block and twice the halo on each axis; rows, where
-    /// there are several, are padded further to whole cache lines.
-    pub fn padded_shape(&self) -> [usize; D] {
-        self.grid.padded_shape()
-    }
-
-    /// The ghost cells on each end of every axis.
-    pub fn halo(&self) -> usize {
-        self.grid.halo()
-    }
-
-    /// The storage as threads may read it: for sweeps that read other fields beside the one they update.
-    pub fn reader(&self) -> Reader<'_, T, D> {
-        let (shape, halo) = (self.padded_shape(), self.grid.halo());
-        let mut strides = [1; D];
-        for axis in (1..D).rev() {
-            strides[axis - 1] = strides[axis] * shape[axis];
+    /// The rank that owns a point; `None` outside the field. Local.
+    pub fn owner(&self, point: [usize; D]) -> Option<usize> {
+        if (0..D).any(|axis| point[axis] >= self.points.count[axis]) {
+            return None;
         }
-        let base = strides.iter().map(|stride| stride * halo).sum();
-        Reader { cells: self.storage(), strides, halo, base, origin: self.grid.own().start }
+        let cells = self.grid.cells();
+        self.grid.owner(std::array::from_fn(|axis| point[axis].min(cells[axis] - 1)))
     }
 
-    /// Fills all ghost cells but those of edges and corners: with the neighbours' cells, and by the walls. Every
-    /// rank calls it. [`update_from`](Field::update_from) does it by itself.
-    ///
-    /// # Errors
-    /// A failure of the engine, or another rank's.
-    #[track_caller]
-    pub fn exchange(&mut self) -> Result<()> {
-        self.fill_ghosts();
-        self.exchange_axes([true; 3], |_, _| Ok(()))
+    /// Where a point is, by the grid's origin and spacing: the middle of a cell, or of its low face.
+    pub fn coordinates(&self, point: [usize; D]) -> [f64; D] {
+        self.frame().coordinates(point)
     }
 
-    #[track_caller]
-    fn exchange_axes(
-        &mut self,
-        axes: [bool; 3],
-        meanwhile: impl FnOnce(&[T], &mut halo::Progress<'_, T>) -> Result<()>,
-    ) -> Result<()> {
-        let (grid, storage) = (&self.grid, self.storage.elements_mut());
-        let (layout, beyond) = (grid.layout(), grid.beyond());
-        halo::exchange(grid.comm(), layout, beyond, axes, storage, &mut self.buffers, meanwhile)
-    }
-
-    /// The rules for the ghost cells that this rank fills by itself.
-    fn ghosts(&self) -> Ghosts<T> {
-        Ghosts::new(&self.walls, self.grid.beyond())
-    }
-
-    fn fill_ghosts(&mut self) {
-        if !self.ghosts_filled {
-            self.ghosts().fill(self.grid.layout(), self.storage.elements_mut());
-            self.ghosts_filled = true;
-        }
+    fn frame(&self) -> Frame<D> {
+        let first = self.grid.coordinates([0; D], self.points.staggered);
+        Frame { first, spacing: self.grid.spacing() }
     }
 
     #[track_caller]
-    fn check_grid(&self, call: &str, other: &Grid<D>) -> Result<()> {
-        if self.grid.same(other) {
+    fn check_points<U: Element>(&self, call: &str, other: &Field<U, D>) -> Result<()> {
+        let on = other.grid();
+        if self.grid.same(on) && self.points.same(&other.points) {
             return Ok(());
         }
         let place = std::panic::Location::caller();
-        Err(Error::usage(format!("{call}: the fields are on {:?} and on {other:?}", self.grid))
-            .help("make both fields on the same grid")
+        let (what, help) = if self.grid.same(on) {
+            let (mine, others) = (self.points.staggered, other.points.staggered);
+            (
+                format!("staggered along {mine:?} and {others:?}"),
+                "make both fields on the same points of the grid",
+            )
+        } else {
+            (format!("on {:?} and on {on:?}", self.grid), "make both fields on the same grid")
+        };
+        Err(Error::usage(format!("{call}: the fields are {what}"))
+            .help(help)
             .on_rank(self.grid.comm().rank())
             .at(place))
     }
 }
 
-impl<T: Element, const D: usize> Field<T, D>
-where
-    Dim<[usize; D]>: Dimension,
-    [usize; D]: IntoDimension<Dim = Dim<[usize; D]>>,
-{
-    /// The owned cells as an array of the shape of the rank's block. Local.
-    pub fn view(&self) -> ArrayView<'_, T, Dim<[usize; D]>> {
-        let (shape, own) = (self.padded_shape(), self.grid.own().shape);
-        let halo = self.grid.halo();
-        let mut view = ArrayView::from_shape(shape.into_dimension(), self.storage())
-            .expect("storage has its padded shape");
-        view.slice_each_axis_inplace(|axis| Slice::from(halo..halo + own[axis.axis.index()]));
-        view
-    }
-
-    /// As [`view`](Field::view), to write. A rank may do so alone: halos are brought up to date when they are read.
-    pub fn view_mut(&mut self) -> ArrayViewMut<'_, T, Dim<[usize; D]>> {
-        let (shape, own) = (self.padded_shape(), self.grid.own().shape);
-        let halo = self.grid.halo();
-        let mut view = ArrayViewMut::from_shape(shape.into_dimension(), self.storage_mut())
-            .expect("storage has its padded shape");
-        view.slice_each_axis_inplace(|axis| Slice::from(halo..halo + own[axis.axis.index()]));
-        view
-    }
+fn storage<T: Element, const D: usize>(grid: &Grid<D>, layout: &Layout) -> Result<Storage<T>> {
+    Storage::new(layout.len(), layout.halo[3]).map_err(|error| error.on_rank(grid.comm().rank()))
 }
 
 impl<T: Element, const D: usize> std::fmt::Debug for Field<T, D> {
@@ -328,14 +246,17 @@ impl<T: Element, const D: usize> std::fmt::Debug for Field<T, D> {
     }
 }
 
-/// The global index of a place in a block, of planes, rows and cells as [`Layout`] has them.
-fn global<const D: usize>(start: [usize; D], place: [usize; 3]) -> [usize; D] {
+/// The global index of a place in a block, of planes, sheets, rows and cells as [`Layout`] has them.
+fn global<const D: usize>(start: [usize; D], place: [usize; 4]) -> [usize; D] {
     std::array::from_fn(|axis| start[axis] + place[Layout::axis::<D>(axis)])
 }
 
 /// Calls `each` with parts of `planes` and the number of their first plane, on the rank's threads.
 fn in_slabs<T: Element>(planes: &mut [T], plane: usize, each: impl Fn(usize, &mut [T]) + Sync) {
-    let (count, threads) = (planes.len() / plane, rayon::current_num_threads());
+    let (count, threads) = (planes.len() / plane.max(1), rayon::current_num_threads());
+    if count == 0 {
+        return;
+    }
     if threads == 1 || count < 2 {
         return each(0, planes);
     }

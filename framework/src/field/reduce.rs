@@ -32,13 +32,13 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// A failure of the engine, or another rank's.
     #[track_caller]
     pub fn reduce<U: Element, O: Op<U>>(&self, map: impl Fn(T) -> U + Sync, op: O) -> Result<U> {
-        let layout = self.grid().layout();
+        let layout = self.points.layout;
         let owned = &self.storage()[layout.planes(0..layout.cells[0])];
         let planes = owned.par_chunks_exact(layout.plane());
         let of_plane = |plane: &[T]| {
             let mut halves = Halves::new(op);
-            for y in 0..layout.cells[1] {
-                for run in plane[layout.cells_of_row(y)].chunks(RUN) {
+            for (_, cells) in layout.rows_of_plane() {
+                for run in plane[cells].chunks(RUN) {
                     halves.push(of_run(run, &map, op));
                 }
             }
@@ -52,7 +52,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         } else {
             planes.map(of_plane).collect::<Vec<U>>().into_iter().for_each(|value| halves.push(value));
         }
-        self.grid().comm().allreduce(halves.finish(), op)
+        self.grid().allreduce(halves.finish(), op)
     }
 
     /// The sum of all cells, by pairs of halves; every rank gets the same answer. Collective.
@@ -98,13 +98,13 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// As [`Field::reduce`].
     #[track_caller]
     pub fn checksum(&self) -> Result<u64> {
-        let (layout, start, cells) = (self.grid().layout(), self.grid().own().start, self.grid().cells());
+        let (layout, start, points) = (self.points.layout, self.own().start, self.points());
         let of_plane = |(z, plane): (usize, &[T])| {
             let mut sum = 0u64;
-            for y in 0..layout.cells[1] {
-                let first = global(start, [z, y, 0]);
-                let index = (0..D).fold(0, |index, axis| index * cells[axis] + first[axis]) as u64;
-                for (index, value) in (index..).zip(&plane[layout.cells_of_row(y)]) {
+            for ([w, y], cells) in layout.rows_of_plane() {
+                let first = global(start, [z, w, y, 0]);
+                let index = (0..D).fold(0, |index, axis| index * points[axis] + first[axis]) as u64;
+                for (index, value) in (index..).zip(&plane[cells]) {
                     sum = sum.wrapping_add(mixed(index, bytemuck::bytes_of(value)));
                 }
             }
@@ -118,7 +118,7 @@ impl<T: Element, const D: usize> Field<T, D> {
             let planes = owned.par_chunks_exact(plane).enumerate();
             planes.map(of_plane).reduce(|| 0, u64::wrapping_add)
         };
-        self.grid().comm().allreduce(sum, Sum)
+        self.grid().allreduce(sum, Sum)
     }
 }
 
@@ -169,7 +169,7 @@ impl<U: Element, O: Op<U>> Halves<U, O> {
         self.count += 1;
     }
 
-    /// Of at least one value; a block has one.
+    /// Of at least one value; of none it is nothing that counts.
     fn finish(self) -> U {
         let op = self.op;
         self.parts.into_iter().rev().reduce(|right, left| op.combine(left, right)).unwrap_or(U::zeroed())

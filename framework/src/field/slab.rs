@@ -10,7 +10,7 @@ impl<T: Numeric, const D: usize> Field<T, D> {
     /// This rank's block, to write to a file or to show. Local.
     ///
     /// # Errors
-    /// None for a field of one to three axes.
+    /// None for a field of one to four axes.
     pub fn slab(&self) -> Result<Slab<'_, T, D>> {
         Slab::new(self.storage(), self.file_layout()?)
     }
@@ -25,7 +25,7 @@ impl<T: Numeric, const D: usize> Field<T, D> {
     }
 
     fn file_layout(&self) -> Result<Layout<D>> {
-        let own = self.grid().own();
-        Layout::with_storage(self.grid().cells(), own.start, own.shape, [self.halo(); D], self.padded_shape())
+        let own = self.own();
+        Layout::with_storage(self.points(), own.start, own.shape, [self.halo(); D], self.padded_shape())
     }
 }

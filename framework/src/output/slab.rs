@@ -146,7 +146,9 @@ impl<const D: usize> Layout<D> {
     /// As [`Layout::new`].
     pub fn of(grid: &Grid<D>) -> Result<Self> {
         let own = grid.own();
-        Self::with_storage(grid.cells(), own.start, own.shape, [grid.halo(); D], grid.padded_shape())
+        let points = grid.centers();
+        let halo = points.layout.halo[0];
+        Self::with_storage(grid.cells(), own.start, own.shape, [halo; D], points.padded_shape())
     }
 
     /// The whole array on one rank, without a halo.
@@ -244,7 +246,7 @@ impl<'a, T: Numeric, const D: usize> Slab<'a, T, D> {
     /// # Errors
     /// As [`Slab::new`].
     pub fn of(field: &'a Field<T, D>) -> Result<Self> {
-        Self::new(field.storage(), Layout::of(field.grid())?)
+        field.slab()
     }
 
     /// Where the block lies.
@@ -280,8 +282,7 @@ impl<'a, T: Numeric, const D: usize> SlabMut<'a, T, D> {
     /// # Errors
     /// As [`SlabMut::new`].
     pub fn of(field: &'a mut Field<T, D>) -> Result<Self> {
-        let layout = Layout::of(field.grid())?;
-        Self::new(field.storage_mut(), layout)
+        field.slab_mut()
     }
 
     /// Where the block lies.

@@ -161,6 +161,9 @@ impl<T: Element, const D: usize> Redistribution<T, D> {
             (Some(field), Some(grid)) if !field.grid().same(grid) => {
                 wrong(format!("the field is on {:?}, the plan is for {grid:?}", field.grid()))
             }
+            (Some(field), Some(_)) if field.staggering() != [false; D] => {
+                wrong("the field lies on faces, the plan is for cells".to_string())
+            }
             (None, Some(grid)) => wrong(format!("no field on {grid:?}")),
             (Some(field), None) => {
                 wrong(format!("a field on {:?}, of which this rank's plan has none", field.grid()))

@@ -132,7 +132,7 @@ impl Output {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         writer.attribute(&dataset, "time", moment)?;
         writer.attribute(&dataset, "spacing", &spacing[..])?;
-        let cells = field.grid().cells().to_vec();
+        let cells = field.points().to_vec();
         let at = match self.series.iter().position(|(known, _)| *known == cells) {
             Some(at) => at,
             None => {

@@ -8,6 +8,7 @@ mod alltoallw;
 mod collective;
 mod dice;
 mod errors;
+mod fields;
 mod forms;
 mod grid_alltoall;
 mod groups;
@@ -93,6 +94,7 @@ const LOCAL_RANKS: [usize; 7] = [1, 2, 3, 4, 5, 7, 8];
 
 fn all() -> Vec<Case> {
     cases![
+        fields: 1, Any [corners_on_a_torus, several_in_one_message, staggered_waves];
         p2p: 1, Any [ring, to_self_nonblocking, zero_length, every_type, order_is_kept, shorter_message, vectors_of_any_length, sendrecv_shift, probing];
         p2p: 2, Any [wildcards, large_messages, moved_large_vector, tags_select, many_sizes];
         p2p: 1, Buffered [to_self_blocking, buffered_before_received, moved_vectors];

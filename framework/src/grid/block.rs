@@ -1,0 +1,58 @@
+//! `Block`, a box of cells by their global indices, and `Side`, an end of an axis.
+//!
+//! Who owns which block is in `partition`.
+
+/// A box of cells, by global indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block<const D: usize> {
+    /// The lowest index on each axis.
+    pub start: [usize; D],
+    /// How many cells on each axis.
+    pub shape: [usize; D],
+}
+
+impl<const D: usize> Block<D> {
+    /// No cell at all.
+    pub(crate) const EMPTY: Block<D> = Block { start: [0; D], shape: [0; D] };
+
+    /// How many cells.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no cell in it.
+    pub fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Whether the cell is in it.
+    pub fn contains(&self, cell: [usize; D]) -> bool {
+        (0..D).all(|axis| cell[axis] >= self.start[axis] && cell[axis] - self.start[axis] < self.shape[axis])
+    }
+
+    /// The cells that are in both, if there are any.
+    pub fn intersect(&self, other: &Block<D>) -> Option<Block<D>> {
+        let mut both = Block { start: [0; D], shape: [0; D] };
+        for axis in 0..D {
+            let start = self.start[axis].max(other.start[axis]);
+            let end = (self.start[axis] + self.shape[axis]).min(other.start[axis] + other.shape[axis]);
+            both.start[axis] = start;
+            both.shape[axis] = end.checked_sub(start).filter(|&cells| cells > 0)?;
+        }
+        Some(both)
+    }
+}
+
+/// One of the two ends of an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Towards index 0.
+    Low,
+    /// Towards the last index.
+    High,
+}
+
+impl Side {
+    /// Both, low first.
+    pub const BOTH: [Side; 2] = [Side::Low, Side::High];
+}
