@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Panic,
     /// Another rank failed and the job is going down; that rank's error is the one to read.
     Elsewhere,
+    /// The run was saved and has stopped before it was done, as somebody wished: it is to be resumed.
+    Stopped,
 }
 
 impl ErrorKind {
@@ -53,6 +55,7 @@ impl ErrorKind {
             | ErrorKind::Conflict
             | ErrorKind::Deadlock => 5,
             ErrorKind::Engine | ErrorKind::Panic | ErrorKind::Elsewhere => 6,
+            ErrorKind::Stopped => 75,
         }
     }
 }

@@ -65,6 +65,7 @@
 //! });
 //! ```
 
+use crate::checkpoint::State;
 use crate::comm::Comm;
 use crate::error::Result;
 use crate::run::Output;
@@ -79,8 +80,9 @@ use std::ops::ControlFlow;
 /// (`#[arg(long, …)]`; an `Option` may be left out of the file, everything else has a default or is asked for).
 /// The module's page shows a whole kernel.
 ///
-/// The runner calls `prepare`, `check`, `bytes_per_rank`, `init`, `observe`, then `step` with an `observe` at each interval,
-/// `observe` at the end, `verify` and `checksum`. Every rank must call what it calls of `comm` in the same order.
+/// The runner calls `prepare`, `check`, `bytes_per_rank`, `init`, `observe`, then `step` with an `observe` at each interval
+/// (and `persist` to save), `observe` at the end, `verify` and `checksum`; a run that is resumed calls `persist` after
+/// `init`. Every rank must call what it calls of `comm` in the same order.
 pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name on the command line, in lower case.
     const NAME: &'static str;
@@ -88,6 +90,8 @@ pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Syn
     const ABOUT: &'static str;
     /// What [`Kernel::verify`] compares with, for people who must decide whether to trust it.
     const VERIFIES: &'static str = "nothing: the kernel does not say";
+    /// The parameters that may be other ones when a run is resumed, by the names of their fields.
+    const MAY_CHANGE: &'static [&'static str] = &["steps"];
     /// What a rank holds while the kernel runs.
     type Data;
 
@@ -137,6 +141,20 @@ pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Syn
     /// Any error ends the job.
     fn observe(&self, comm: &Comm, data: &mut Self::Data, out: &mut Output) -> Result<()> {
         let _ = (comm, data, out);
+        Ok(())
+    }
+
+    /// Names everything that the coming steps depend on and `init` does not make the same again; this is all a kernel
+    /// needs to be saved and resumed, on any number of ranks. One body does both: it is called after some step to save
+    /// `data`, and on what `init` has made to restore it; once before the first step only to look. Collective.
+    ///
+    /// Without it a run has no checkpoints, and a signal or a time limit ends it where it is. [`crate::checkpoint`] has an
+    /// example.
+    ///
+    /// # Errors
+    /// Those of `state`'s methods.
+    fn persist(&self, data: &mut Self::Data, state: &mut State) -> Result<()> {
+        let _ = (data, state);
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 //! });
 //! ```
 
+pub mod checkpoint;
 mod comm;
 mod engine;
 mod error;
@@ -25,6 +26,7 @@ pub mod launch;
 pub mod output;
 mod redistribute;
 pub mod run;
+mod stop;
 pub mod testing;
 pub mod timing;
 pub mod watch;

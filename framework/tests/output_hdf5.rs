@@ -47,7 +47,7 @@ fn write_and_read<T: Numeric + PartialEq>(
         let mine = layout(world, 2, world.size() % 3)?;
         let data = storage(&mine, halo, value);
         let mut file = Writer::create(world, &path)?;
-        assert_eq!(file.way(), Way::InTurn);
+        assert_eq!(file.way(), Way::Direct);
         file.write("steps/000010/u", &Slab::new(&data, mine)?)?;
         file.finish()
     });

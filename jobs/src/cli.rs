@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
     after_help = "Under a launcher: mpirun -n 4 rankine run heat3d, or srun -n 4 --mpi=pmix rankine run heat3d.\n\
     Exit codes: 0 ok, 1 verification failed, 2 usage, 3 MPI or launcher, 4 input or output, 5 a hang or \
     mismatched calls, \
-    6 a rank failed."
+    6 a rank failed, 75 saved and stopped, to be resumed."
 )]
 struct Line {
     #[command(subcommand)]
@@ -146,14 +146,9 @@ pub fn kernel_of(words: Vec<OsString>, verb: &str) -> Result<Option<(Entry, Vec<
         Some("--help" | "-h") => return Ok(None),
         _ => {}
     }
-    let mut rest = words.iter().map(|word| word.to_string_lossy());
-    let path = rest.find_map(|word| match word.strip_prefix("--job") {
-        Some("") => Some(None),
-        Some(path) => path.strip_prefix('=').map(|path| Some(path.to_string())),
-        None => None,
-    });
-    let path = path.and_then(|path| path.or_else(|| rest.next().map(|path| path.into_owned())));
-    let Some(path) = path else {
+    // A run that goes on says what it is, too.
+    let run = value_of(&words, "--resume").map(|run| Path::new(&run).join("run.toml").display().to_string());
+    let Some(path) = run.or_else(|| value_of(&words, "--job")) else {
         return Err(Error::usage(format!("rankine {verb}: no kernel is named"))
             .help(format!("write `rankine {verb} KERNEL`; `rankine list` shows all kernels")));
     };
@@ -164,4 +159,15 @@ pub fn kernel_of(words: Vec<OsString>, verb: &str) -> Result<Option<(Entry, Vec<
             "add a line such as `kernel = \"heat3d\"`, or write `rankine {verb} KERNEL --job {path}`"
         ))),
     }
+}
+
+/// The value of a flag among words, written in either way.
+fn value_of(words: &[OsString], flag: &str) -> Option<String> {
+    let mut rest = words.iter().map(|word| word.to_string_lossy());
+    let value = rest.find_map(|word| match word.strip_prefix(flag) {
+        Some("") => Some(None),
+        Some(value) => value.strip_prefix('=').map(|value| Some(value.to_string())),
+        None => None,
+    });
+    value.and_then(|value| value.or_else(|| rest.next().map(|value| value.into_owned())))
 }

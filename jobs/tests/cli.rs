@@ -210,7 +210,7 @@ fn a_file_is_the_start_of_another_run() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     works(root, "run heat3d --cells 9,8,7 --steps 6 --every 3 --spacing 2,1,1 --out first");
-    let input = "first/out/fields.h5:/step-000003/temperature";
+    let input = "first/out/fields-000003.h5:/temperature";
     // Half of the way from the file, the other half as before: the same end.
     let words = format!("run heat3d --input {input} --spacing 2,1,1 --steps 3 --ranks 3 --out second");
     works(root, &words);
@@ -218,10 +218,9 @@ fn a_file_is_the_start_of_another_run() {
     assert_eq!(sum("first"), sum("second"));
     let before = files(root);
     for (words, code, says) in [
-        ("heat3d --input first/out/fields.h5:/nothing --out x", 4, &["nothing"][..]),
-        ("heat3d --input first/out/fields.h5 --out x", 4, &["step-000003/temperature"][..]),
+        ("heat3d --input first/out/fields-000003.h5:/nothing --out x", 4, &["nothing"][..]),
         (
-            "heat3d --cells 9,8,8 --input first/out/fields.h5:/step-000003/temperature --out x",
+            "heat3d --cells 9,8,8 --input first/out/fields-000003.h5:/temperature --out x",
             2,
             &["9,8,8", "9,8,7"][..],
         ),

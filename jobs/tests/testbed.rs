@@ -39,7 +39,7 @@ fn nodes(run: &Path) -> usize {
 fn check(run: &Path, expected: &str) {
     assert_eq!(checksum(run), expected);
     assert_eq!(nodes(run), 4, "{}", run.display());
-    let listed = Command::new("h5ls").arg("-r").arg(run.join("out/fields.h5")).output().expect("h5ls");
+    let listed = Command::new("h5ls").arg("-r").arg(run.join("out/fields-000040.h5")).output().expect("h5ls");
     let text = String::from_utf8_lossy(&listed.stdout);
     assert!(listed.status.success() && text.contains("{29, 31, 23}"), "{text}");
     for name in ["out/fields.xdmf", "out/slices.png", "timings.json", "run.toml"] {

@@ -13,6 +13,7 @@
 //! computes it, so the answer is the same to the bit on every number of ranks, threads, and on every engine.
 
 use crate::triple::Triple;
+use rankine::checkpoint::State;
 use rankine::kernel::{Check, Kernel, Verdict, Work};
 use rankine::output::{InputSpec, Reader};
 use rankine::run::Output;
@@ -126,7 +127,7 @@ pub struct Heat {
 }
 
 /// What the verification compares with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Extremes {
     low: f64,
     high: f64,
@@ -269,6 +270,12 @@ impl Kernel for Heat3d {
         out.scalar("max", heat.now.max()?)?;
         out.field("temperature", &heat.now)?;
         out.picture("slices", &heat.now)
+    }
+
+    fn persist(&self, heat: &mut Heat, state: &mut State) -> Result<()> {
+        state.field("now", &mut heat.now)?;
+        state.value("steps", &mut heat.steps)?;
+        state.value("start", &mut heat.start)
     }
 
     fn verify(&self, _: &Comm, heat: &mut Heat) -> Result<Verdict> {

@@ -15,6 +15,7 @@ mod sweep;
 mod update;
 mod walls;
 
+pub(crate) use reduce::mixed;
 pub use rows::{Reader, Rows, Span};
 pub use walls::{Wall, Walls};
 

@@ -178,7 +178,7 @@ impl<U: Element, O: Op<U>> Halves<U, O> {
 
 /// A 64-bit hash of a cell (the finaliser of SplitMix64, Steele et al. 2014, over index and value).
 #[inline]
-fn mixed(index: u64, value: &[u8]) -> u64 {
+pub(crate) fn mixed(index: u64, value: &[u8]) -> u64 {
     let mut hash = mix(index.wrapping_add(0x9e37_79b9_7f4a_7c15));
     for word in value.chunks(8) {
         let mut bytes = [0; 8];

@@ -3,10 +3,40 @@
 //! Reading and writing are `crate::output`'s business.
 
 use super::Field;
+use crate::comm::Element;
 use crate::error::Result;
-use crate::output::{Layout, Numeric, Slab, SlabMut};
+use crate::output::{Layout, Partitioned, PartitionedMut, Piece, Slab, SlabMut};
 
-impl<T: Numeric, const D: usize> Field<T, D> {
+impl<T: Element, const D: usize> Partitioned for Field<T, D> {
+    type Item = T;
+
+    fn global_shape(&self) -> Vec<usize> {
+        self.points().to_vec()
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        let own = self.own();
+        vec![Piece {
+            start: own.start.to_vec(),
+            shape: own.shape.to_vec(),
+            base: 0,
+            offset: vec![self.halo(); D],
+            padded: self.padded_shape().to_vec(),
+        }]
+    }
+
+    fn elements(&self) -> &[T] {
+        self.storage()
+    }
+}
+
+impl<T: Element, const D: usize> PartitionedMut for Field<T, D> {
+    fn elements_mut(&mut self) -> &mut [T] {
+        self.storage_mut()
+    }
+}
+
+impl<T: Element, const D: usize> Field<T, D> {
     /// This rank's block, to write to a file or to show. Local.
     ///
     /// # Errors

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 
 /// Writes an error to standard error as a person reads it, in one write. Errors of other ranks' making
-/// ([`ErrorKind::Elsewhere`]) are not repeated.
+/// ([`ErrorKind::Elsewhere`]) are not repeated, and a run that has stopped ([`ErrorKind::Stopped`]) has said so.
 pub fn report(error: &Error) {
-    if error.kind() == ErrorKind::Elsewhere {
+    if matches!(error.kind(), ErrorKind::Elsewhere | ErrorKind::Stopped) {
         return;
     }
     let class = if error.kind() == ErrorKind::Deadlock { "[deadlock]" } else { "" };

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 pub(crate) use failure::bring_down;
+pub(crate) use failure::warn;
 pub use failure::{is_first_process, report};
 pub use launcher::Launcher;
 
@@ -211,7 +212,7 @@ fn on_threads(
             let _ = done.send(Err(stuck));
             world.abort();
         };
-        watch_threads(&boards, settings, stuck, |text| failure::warn(&text))?
+        watch_threads(&boards, settings, stuck, |text| warn(&text))?
     };
     for me in 0..ranks {
         let (world, rank, done) = (world.clone(), rank.clone(), done.clone());
@@ -431,10 +432,8 @@ fn watch_processes(
     if world.rank() == 0 {
         let start = |host| {
             let boards: Arc<[Arc<Board>]> = [board.clone()].into();
-            let outlets = Outlets {
-                stuck: Box::new(|stuck| bring_down(&stuck)),
-                told: Box::new(|text| failure::warn(&text)),
-            };
+            let outlets =
+                Outlets { stuck: Box::new(|stuck| bring_down(&stuck)), told: Box::new(|text| warn(&text)) };
             Hub::start(boards, world.size(), node.clone(), settings, host, outlets)
         };
         let listening =
@@ -449,7 +448,7 @@ fn watch_processes(
         return Ok(Some(Watchman::Hub(Arc::new(hub))));
     }
     let endpoint = world.bcast_value::<Option<watch::Endpoint>>(None, 0)?;
-    let member = watch::Member::start(board.clone(), node, settings, endpoint, |text| failure::warn(&text));
+    let member = watch::Member::start(board.clone(), node, settings, endpoint, |text| warn(&text));
     let member = member.map_err(|error| {
         Error::new(ErrorKind::Setup, format!("cannot start the watch: {error}"))
             .help("raise the limit of threads (ulimit -u), or run without it (--no-watch)")

@@ -3,7 +3,9 @@
 //! No file can ever be open here, so everything past opening is unreachable by construction.
 
 use super::Attribute;
-use super::slab::{Format, Numeric, Slab, SlabMut};
+use super::partitioned::{Looked, Partitioned, PartitionedMut};
+use super::slab::Format;
+use super::storage::Storage;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -37,7 +39,8 @@ pub(super) struct Info {
     pub shape: Vec<usize>,
     pub kind: String,
     pub numeric: bool,
-    pub native: bool,
+    pub native: Option<Format>,
+    pub at: Option<u64>,
     pub filtered: bool,
     pub stored: u64,
     pub attributes: Vec<(String, Attribute)>,
@@ -67,7 +70,7 @@ impl File {
         match *self {}
     }
 
-    pub fn create_dataset(&self, _: &str, _: Format, _: &[usize]) -> Said<()> {
+    pub fn create_dataset(&self, _: &str, _: Format, _: &[usize], _: &Storage) -> Said<()> {
         match *self {}
     }
 
@@ -75,11 +78,17 @@ impl File {
         match *self {}
     }
 
-    pub fn write<T: Numeric, const D: usize>(&self, _: &str, _: &Slab<'_, T, D>) -> Said<()> {
+    pub fn write<P: Partitioned + ?Sized>(&self, _: &str, _: &P, _: &Looked, _: usize) -> Said<()> {
         match *self {}
     }
 
-    pub fn read<T: Numeric, const D: usize>(&self, _: &str, _: &mut SlabMut<'_, T, D>, _: bool) -> Said<()> {
+    pub fn read<P: PartitionedMut + ?Sized>(
+        &self,
+        _: &str,
+        _: &mut P,
+        _: &Looked,
+        _: Option<&[usize]>,
+    ) -> Said<()> {
         match *self {}
     }
 

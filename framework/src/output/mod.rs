@@ -1,8 +1,8 @@
 //! Input and output of distributed arrays: HDF5, XDMF for ParaView, PNG pictures, JSON.
 //!
 //! This folder knows files and their formats. It knows neither kernels nor when a run writes (that is `run`), and
-//! checkpoints are not its business. It works on [`Slab`]s, plain descriptions of a rank's block, so it knows
-//! nothing of how fields are kept either. Three things hold everywhere in it:
+//! what a checkpoint is (that is `checkpoint`). It works on whatever is [`Partitioned`], such as a [`Slab`], a plain
+//! description of a rank's block, so it knows nothing of how fields are kept either. Three things hold everywhere in it:
 //!
 //! - nothing is ever half-written under its final name ([`files`]);
 //! - no rank holds anything whose size grows with the whole array;
@@ -18,6 +18,7 @@
 //! # Ok::<(), rankine::Error>(())
 //! ```
 
+mod direct;
 pub mod files;
 mod font;
 #[cfg(feature = "hdf5")]
@@ -26,16 +27,22 @@ mod hdf5;
 #[path = "hdf5_absent.rs"]
 mod hdf5;
 mod input;
+mod partitioned;
 pub mod picture;
 mod reader;
 mod slab;
+mod storage;
 mod writer;
 pub mod xdmf;
 
 pub use input::InputSpec;
+pub use partitioned::{Partitioned, PartitionedMut, Piece};
 pub use reader::{Reader, check_finite};
 pub use slab::{Format, Layout, Numeric, Slab, SlabMut};
+pub use storage::Storage;
 pub use writer::{Way, Writer};
+
+pub(crate) use partitioned::Looked;
 
 use serde::{Deserialize, Serialize};
 

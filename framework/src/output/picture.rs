@@ -15,6 +15,7 @@ use super::slab::{Numeric, Slab};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use colorgrad::Gradient;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Most points of a panel along a side.
@@ -29,7 +30,7 @@ const THIN: usize = 12;
 const PIECE: i32 = 1;
 
 /// Which numbers get which colours. Both are perceptually uniform: equal steps look equal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Colors {
     /// Dark blue to green to yellow; readable by colour-blind people too.
     #[default]
@@ -61,7 +62,7 @@ impl Colors {
 }
 
 /// One slice of a field, sampled; complete on rank 0.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Panel {
     /// Which slice it is, such as `z = 94`.
     pub title: String,
@@ -74,7 +75,7 @@ pub struct Panel {
 }
 
 /// The slices of a field at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slices {
     /// Three for a field of three axes, otherwise one.
     pub panels: Vec<Panel>,
@@ -201,7 +202,7 @@ fn gather<T: Numeric, const D: usize>(
 /// });
 /// fn layout_ramp(rank: usize) -> Vec<f64> { (0..12).map(|i| (i % 3 + 3 * rank) as f64).collect() }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Picture {
     title: String,
     rows: Vec<(String, Slices)>,

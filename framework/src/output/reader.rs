@@ -4,9 +4,10 @@
 //! What HDF5 is told is in `hdf5`; writing is in `writer`.
 
 use super::hdf5::{self, File, Info, Object};
+use super::partitioned::{Looked, PartitionedMut};
 use super::slab::{Numeric, Slab, SlabMut};
 use super::writer::trouble;
-use super::{Attribute, InputSpec, files};
+use super::{Attribute, InputSpec, direct, files};
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::field::Field;
@@ -120,50 +121,66 @@ impl Reader {
         })
     }
 
-    /// Reads this rank's block into its storage, whatever number type the file has; HDF5 converts (a number that
-    /// does not fit the type becomes the nearest that does). The halo is left as it is. Collective.
+    /// Reads this rank's part of an array into its storage, whatever number type the file has; HDF5 converts. What is
+    /// around the part, such as a halo, is left as it is. Collective.
     ///
-    /// With parallel HDF5 all ranks read together where the file's numbers are plain `f64`; otherwise each rank
-    /// opens the file and reads what is its own.
+    /// Where the file's numbers are of the array's own type and lie there in one piece, each rank reads them straight
+    /// from their place; otherwise through the library, what is its own and nothing else.
     ///
     /// # Errors
-    /// An array of another shape than the dataset's, a file that changed or is damaged. Every rank gets one.
-    pub fn read_into<T: Numeric, const D: usize>(&self, slab: &mut SlabMut<'_, T, D>) -> Result<()> {
-        let cells = slab.layout().cells();
-        let fits = if self.shape() == cells {
-            Ok(())
-        } else {
-            Err(Error::io(format!(
-                "{} has the shape {:?}; the array to fill has {cells:?}",
-                self.place(),
-                self.shape()
-            )))
-        };
-        self.comm.agree(fits)?;
-        // HDF5 converts and unpacks on each rank alone in any case, and a rank that fails at it alone must not leave
-        // the others in a collective read.
+    /// An array of another shape than the dataset's; a number that the array's type cannot hold (floats are rounded);
+    /// a file that changed or is damaged. Every rank gets one.
+    pub fn read_into<P: PartitionedMut + ?Sized>(&self, array: &mut P) -> Result<()> {
+        self.read_from(None, array)
+    }
+
+    /// As [`read_into`](Reader::read_into), the part of the dataset that begins at index `start` and has the array's
+    /// shape. Collective.
+    ///
+    /// # Errors
+    /// As [`read_into`](Reader::read_into); a part that does not lie in the dataset.
+    pub fn read_region<P: PartitionedMut + ?Sized>(&self, start: &[usize], array: &mut P) -> Result<()> {
+        self.read_from(Some(start), array)
+    }
+
+    fn read_from<P: PartitionedMut + ?Sized>(&self, from: Option<&[usize]>, array: &mut P) -> Result<()> {
+        let looked = Looked::at(array).and_then(|looked| {
+            let (has, wanted) = (self.shape(), looked.shape());
+            let inside = |from: &[usize]| {
+                let end = |axis: usize| from[axis].checked_add(wanted[axis]);
+                from.len() == has.len()
+                    && wanted.len() == has.len()
+                    && (0..has.len()).all(|axis| end(axis).is_some_and(|end| end <= has[axis]))
+            };
+            match from {
+                None if has == wanted => Ok(looked),
+                None => Err(Error::io(format!(
+                    "{} has the shape {has:?}; the array to fill has {wanted:?}",
+                    self.place()
+                ))),
+                Some(from) if inside(from) => Ok(looked),
+                Some(from) => Err(Error::io(format!(
+                    "{} has the shape {has:?}: {wanted:?} elements from {from:?} on do not lie in it",
+                    self.place()
+                ))),
+            }
+        });
+        let looked = self.comm.agree(looked)?;
         let info = &self.about.info;
-        let together =
-            hdf5::can_share(&self.comm) && info.native && !info.filtered && T::FORMAT == super::Format::F64;
         let words = |said: String| trouble("read", &self.path, Some(&self.about.dataset), &said);
-        if together {
-            let file = File::open(&self.path, false, Some(&self.comm)).map_err(words);
-            let file = self.comm.agree(file)?;
-            let read = file.read(&self.about.dataset, slab, true);
-            let closed = self.comm.agree(read.map_err(words));
-            // Closed by all ranks alike, also after an error.
-            let last = file.close().map_err(words);
-            closed?;
-            return self.comm.agree(last);
-        }
-        let read = if slab.layout().is_empty() {
-            Ok(())
-        } else {
-            readable(&self.path).and_then(|_| {
+        let own = looked.pieces.iter().any(|piece| !piece.is_empty());
+        let read = match info.at.filter(|_| info.native == Some(looked.shown.format) && from.is_none()) {
+            _ if !own => Ok(()),
+            Some(at) => std::fs::File::open(&self.path)
+                .and_then(|file| direct::read(&file, at, array, &looked).map_err(direct::cut_short))
+                .map_err(|error| words(error.to_string())),
+            None => readable(&self.path).and_then(|_| {
                 File::open(&self.path, false, None)
-                    .and_then(|file| file.read(&self.about.dataset, slab, false).and_then(|()| file.close()))
+                    .and_then(|file| {
+                        file.read(&self.about.dataset, array, &looked, from).and_then(|()| file.close())
+                    })
                     .map_err(words)
-            })
+            }),
         };
         self.comm.agree(read)
     }
@@ -281,7 +298,7 @@ fn look(path: &Path, dataset: Option<&str>) -> Result<About> {
 }
 
 /// Whether the file is there, may be read and is HDF5; its size.
-fn readable(path: &Path) -> Result<u64> {
+pub(super) fn readable(path: &Path) -> Result<u64> {
     let words = |error: std::io::Error| files::failure("read", path, &error);
     let about = std::fs::metadata(path).map_err(words)?;
     let place = path.display();

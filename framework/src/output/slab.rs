@@ -2,6 +2,7 @@
 //!
 //! Nothing here owns or moves data, and nothing communicates.
 
+use super::partitioned::{Partitioned, PartitionedMut, Piece};
 use crate::comm::Element;
 use crate::error::{Error, Result};
 use crate::field::Field;
@@ -25,6 +26,21 @@ pub enum Format {
 }
 
 impl Format {
+    /// All there are.
+    #[cfg(feature = "hdf5")]
+    pub(super) const ALL: [Format; 10] = [
+        Format::I8,
+        Format::I16,
+        Format::I32,
+        Format::I64,
+        Format::U8,
+        Format::U16,
+        Format::U32,
+        Format::U64,
+        Format::F32,
+        Format::F64,
+    ];
+
     /// Bytes a number takes.
     pub const fn bytes(self) -> usize {
         match self {
@@ -198,6 +214,17 @@ impl<const D: usize> Layout<D> {
         at
     }
 
+    /// The same in words that do not know the number of axes at compile time.
+    pub fn piece(&self) -> Piece {
+        Piece {
+            start: self.start.to_vec(),
+            shape: self.shape.to_vec(),
+            base: 0,
+            offset: self.offset.to_vec(),
+            padded: self.padded.to_vec(),
+        }
+    }
+
     /// The block's rows along the last axis: the global index of each row's first cell, and where it is stored.
     pub(super) fn rows(&self) -> impl Iterator<Item = ([usize; D], Range<usize>)> + use<D> {
         let layout = *self;
@@ -224,6 +251,44 @@ pub(super) fn product(sizes: &[usize]) -> Option<usize> {
     all.checked_mul(16).filter(|&bytes| bytes <= isize::MAX as usize).map(|_| all)
 }
 
+impl<T: Element, const D: usize> Partitioned for Slab<'_, T, D> {
+    type Item = T;
+
+    fn global_shape(&self) -> Vec<usize> {
+        self.layout.cells.to_vec()
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        vec![self.layout.piece()]
+    }
+
+    fn elements(&self) -> &[T] {
+        self.storage
+    }
+}
+
+impl<T: Element, const D: usize> Partitioned for SlabMut<'_, T, D> {
+    type Item = T;
+
+    fn global_shape(&self) -> Vec<usize> {
+        self.layout.cells.to_vec()
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        vec![self.layout.piece()]
+    }
+
+    fn elements(&self) -> &[T] {
+        self.storage
+    }
+}
+
+impl<T: Element, const D: usize> PartitionedMut for SlabMut<'_, T, D> {
+    fn elements_mut(&mut self) -> &mut [T] {
+        self.storage
+    }
+}
+
 /// A rank's block to write or to show.
 #[derive(Clone, Copy, Debug)]
 pub struct Slab<'a, T, const D: usize> {
@@ -231,7 +296,7 @@ pub struct Slab<'a, T, const D: usize> {
     layout: Layout<D>,
 }
 
-impl<'a, T: Numeric, const D: usize> Slab<'a, T, D> {
+impl<'a, T: Element, const D: usize> Slab<'a, T, D> {
     /// `storage` laid out as `layout` says.
     ///
     /// # Errors
@@ -267,7 +332,7 @@ pub struct SlabMut<'a, T, const D: usize> {
     layout: Layout<D>,
 }
 
-impl<'a, T: Numeric, const D: usize> SlabMut<'a, T, D> {
+impl<'a, T: Element, const D: usize> SlabMut<'a, T, D> {
     /// `storage` laid out as `layout` says.
     ///
     /// # Errors

@@ -1,19 +1,26 @@
-//! Writes distributed arrays into one HDF5 file, by all ranks together or one after the other.
+//! Writes distributed arrays into one HDF5 file.
 //!
-//! Which rank does what when. What HDF5 is told is in `hdf5`; reading is in `reader`.
+//! Which rank does what when. What HDF5 is told is in `hdf5`, how elements get to their place without it in `direct`;
+//! reading is in `reader`.
 
 use super::files::{self, Part};
 use super::hdf5::{self, File, Object, Said};
-use super::slab::{Numeric, Slab};
-use super::{Attribute, Layout};
-use crate::comm::Comm;
+use super::partitioned::{Looked, Partitioned};
+use super::slab::Format;
+use super::storage::Storage;
+use super::{Attribute, direct};
+use crate::comm::{Comm, Element};
 use crate::error::{Error, Result};
 use crate::field::Field;
+use crate::op::Max;
 use std::path::{Path, PathBuf};
 
 /// How the ranks get at a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// Rank 0 lays the file out, and every rank writes its numbers straight to their place, all at the same time. What
+    /// is chunked or converted goes through the library, in turn.
+    Direct,
     /// All ranks have it open and write at the same time: parallel HDF5 over MPI.
     Together,
     /// One rank after the other opens it, writes its part and closes it.
@@ -60,25 +67,36 @@ pub struct Writer {
     part: PathBuf,
     /// On rank 0.
     guard: Option<Part>,
-    /// With [`Way::Together`].
-    shared: Option<File>,
+    way: Way,
+    /// With [`Way::Together`] on every rank, with [`Way::Direct`] on rank 0.
+    open: Option<File>,
+    /// With [`Way::Direct`].
+    raw: Option<std::fs::File>,
 }
 
 /// The tag of the token that ranks pass on when they write in turn; on a communicator of the writer's own.
 const TURN: i32 = 1;
 
 impl Writer {
-    /// Starts the file `path`, with all ranks together where the build and the engine can ([`Way::Together`]), in
-    /// turn otherwise. Makes the folder. Collective.
+    /// Starts the file `path`, of the way [`Way::Direct`]. Makes the folder. Collective.
     ///
     /// # Errors
     /// A file or folder that cannot be made; a build without HDF5.
     pub fn create(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
-        let way = if hdf5::can_share(comm) { Way::Together } else { Way::InTurn };
-        Self::create_by(comm, path.as_ref(), way)
+        Self::create_by(comm, path.as_ref(), Way::Direct)
     }
 
-    /// As [`Writer::create`], always in turn: for file systems that MPI-IO does badly on. Collective.
+    /// As [`Writer::create`], through parallel HDF5 and MPI-IO ([`Way::Together`]): for what is chunked, and for file
+    /// systems that MPI-IO knows how to write on. Collective.
+    ///
+    /// # Errors
+    /// As [`Writer::create`]; a build without parallel HDF5, or ranks that are not MPI's.
+    pub fn create_together(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
+        Self::create_by(comm, path.as_ref(), Way::Together)
+    }
+
+    /// As [`Writer::create`], one rank after the other ([`Way::InTurn`]): for file systems on which several nodes
+    /// cannot write into one file. Collective.
     ///
     /// # Errors
     /// As [`Writer::create`].
@@ -88,24 +106,31 @@ impl Writer {
 
     fn create_by(comm: &Comm, path: &Path, way: Way) -> Result<Writer> {
         let comm = comm.dup()?;
+        let first = comm.rank() == 0;
         let prepared = hdf5::available().and_then(|()| {
+            if way == Way::Together && !hdf5::can_share(&comm) {
+                return Err(Error::usage(format!("cannot write {} together", path.display())).help(
+                    "that takes the Mpi engine and a build with parallel HDF5; Writer::create does without",
+                ));
+            }
             let part = files::part_of(path)?;
-            let guard = (comm.rank() == 0).then(|| Part::create(path)).transpose()?;
+            let guard = first.then(|| Part::create(path)).transpose()?;
             Ok((part, guard))
         });
         let (part, guard) = comm.agree(prepared)?;
-        let shared = match way {
+        let open = match way {
             Way::Together => File::create(&part, Some(&comm)).map(Some),
-            Way::InTurn if comm.rank() == 0 => File::create(&part, None).and_then(File::close).map(|()| None),
-            Way::InTurn => Ok(None),
+            Way::Direct if first => File::create(&part, None).map(Some),
+            Way::InTurn if first => File::create(&part, None).and_then(File::close).map(|()| None),
+            _ => Ok(None),
         };
-        let shared = comm.agree(shared.map_err(|said| trouble("create", path, None, &said)))?;
-        Ok(Writer { comm, path: path.to_path_buf(), part, guard, shared })
+        let open = comm.agree(open.map_err(|said| trouble("create", path, None, &said)))?;
+        Ok(Writer { comm, path: path.to_path_buf(), part, guard, way, open, raw: None })
     }
 
     /// How the ranks get at the file.
     pub fn way(&self) -> Way {
-        if self.shared.is_some() { Way::Together } else { Way::InTurn }
+        self.way
     }
 
     /// The file's final name.
@@ -114,48 +139,138 @@ impl Writer {
     }
 
     /// Writes an array as the dataset `name`; a name such as `step-000010/temperature` makes the groups it goes
-    /// through. Each rank writes its own block, straight from its storage and without its halo; the blocks together
+    /// through. Each rank writes its own part, straight from its storage and without its halo; the parts together
     /// should cover the array, since cells that nobody writes are undefined. Collective.
     ///
     /// # Errors
-    /// A name that is there already, a full disk and whatever else HDF5 reports.
-    pub fn write<T: Numeric, const D: usize>(&mut self, name: &str, slab: &Slab<'_, T, D>) -> Result<()> {
-        if let Some(file) = &self.shared {
-            // MPI libraries are known to hang when the disk fills up under a collective write, so rank 0 claims the
-            // space first.
-            let made = create_dataset::<T, D>(file, name, slab.layout()).and_then(|()| file.extent(name));
-            let claimed = made.map_err(self.words(name)).and_then(|extent| match extent {
-                Some((at, bytes)) if self.comm.rank() == 0 => files::reserve(&self.part, at, bytes)
-                    .map_err(|error| files::failure("write", &self.path, &error)),
-                _ => Ok(()),
-            });
-            self.comm.agree(claimed)?;
-            let written = file.write(name, slab).map_err(self.words(name));
-            return self.comm.agree(written);
+    /// A name that is there already, a full disk and whatever else HDF5 or the system reports.
+    pub fn write<P: Partitioned + ?Sized>(&mut self, name: &str, array: &P) -> Result<()> {
+        self.write_as(name, array, &Storage::new())
+    }
+
+    /// As [`write`](Writer::write), kept in the file as `storage` says. Collective.
+    ///
+    /// # Errors
+    /// As [`write`](Writer::write); a storage that HDF5 does not have for such an array; a number that does not fit its
+    /// format.
+    pub fn write_as<P: Partitioned + ?Sized>(
+        &mut self,
+        name: &str,
+        array: &P,
+        storage: &Storage,
+    ) -> Result<()> {
+        let looked = Looked::at(array)
+            .and_then(|looked| storage.check(&looked.shape(), looked.shown.format).map(|()| looked));
+        let looked = self.comm.agree(looked)?;
+        match self.way {
+            Way::Direct if storage.is_plain(looked.shown.format) => self.write_direct(name, array, &looked),
+            Way::Together => self.write_together(name, array, &looked, storage),
+            Way::Direct | Way::InTurn => self.write_in_turn(name, array, &looked, storage),
         }
+    }
+
+    fn write_direct<P: Partitioned + ?Sized>(
+        &mut self,
+        name: &str,
+        array: &P,
+        looked: &Looked,
+    ) -> Result<()> {
+        // Where the numbers begin; nowhere, if there are none.
+        const NOWHERE: u64 = u64::MAX;
+        let laid = match &self.open {
+            Some(file) => create_dataset(file, name, looked, &Storage::new())
+                .and_then(|()| file.extent(name))
+                .map_err(self.words(name))
+                .and_then(|extent| match extent {
+                    // The system may refuse the space now, on one rank, rather than later on all.
+                    Some((at, bytes)) => files::reserve(&self.part, at, bytes)
+                        .map(|()| at)
+                        .map_err(|error| files::failure("write", &self.path, &error)),
+                    None => Ok(NOWHERE),
+                }),
+            None => Ok(NOWHERE),
+        };
+        let mut at = [self.comm.agree(laid)?];
+        self.comm.bcast(&mut at, 0)?;
+        if at[0] == NOWHERE {
+            return Ok(());
+        }
+        let written = match &mut self.raw {
+            Some(raw) => Ok(&*raw),
+            none => std::fs::File::options().write(true).open(&self.part).map(|file| &*none.insert(file)),
+        };
+        let written = written.and_then(|raw| direct::write(raw, at[0], array, looked));
+        self.comm.agree(written.map_err(|error| files::failure("write", &self.path, &error)))
+    }
+
+    fn write_together<P: Partitioned + ?Sized>(
+        &mut self,
+        name: &str,
+        array: &P,
+        looked: &Looked,
+        storage: &Storage,
+    ) -> Result<()> {
+        let Some(file) = &self.open else { return Ok(()) };
+        // MPI libraries are known to hang when the disk fills up under a collective write, so rank 0 claims the
+        // space first.
+        let made = create_dataset(file, name, looked, storage).and_then(|()| file.extent(name));
+        let claimed = made.map_err(self.words(name)).and_then(|extent| match extent {
+            Some((at, bytes)) if self.comm.rank() == 0 => files::reserve(&self.part, at, bytes)
+                .map_err(|error| files::failure("write", &self.path, &error)),
+            _ => Ok(()),
+        });
+        self.comm.agree(claimed)?;
+        if looked.is_empty() {
+            return Ok(());
+        }
+        let rounds = self.comm.allreduce(looked.pieces.len(), Max)?;
+        let written = file.write(name, array, looked, rounds).map_err(self.words(name));
+        self.comm.agree(written)
+    }
+
+    fn write_in_turn<P: Partitioned + ?Sized>(
+        &mut self,
+        name: &str,
+        array: &P,
+        looked: &Looked,
+        storage: &Storage,
+    ) -> Result<()> {
+        let laid_out = self.open.take();
         let first = self.comm.rank() == 0;
-        self.in_turn(name, || {
-            if !first && slab.layout().is_empty() {
+        let own = !looked.is_empty() && looked.pieces.iter().any(|piece| !piece.is_empty());
+        let (part, words) = (&self.part, self.words(name));
+        let mine = || {
+            if let Some(file) = laid_out {
+                file.close()?;
+            }
+            if !first && !own {
                 return Ok(());
             }
-            let file = File::open(&self.part, true, None)?;
+            let file = File::open(part, true, None)?;
             if first {
-                create_dataset::<T, D>(&file, name, slab.layout())?;
+                create_dataset(&file, name, looked, storage)?;
             }
-            if !slab.layout().is_empty() {
-                file.write(name, slab)?;
+            if own {
+                file.write(name, array, looked, 0)?;
             }
             file.close()
-        })
+        };
+        let written = self.in_turn(|| mine().map_err(words));
+        if self.way == Way::Direct {
+            let open = if first { File::open(&self.part, true, None).map(Some) } else { Ok(None) };
+            let open = self.comm.agree(open.map_err(|said| trouble("write", &self.path, None, &said)));
+            // What went wrong first is the better reason.
+            self.open = written.clone().and(open)?;
+        }
+        written
     }
 
     /// As [`write`](Writer::write), for a field. Collective.
     ///
     /// # Errors
     /// As [`write`](Writer::write).
-    pub fn write_field<T: Numeric, const D: usize>(&mut self, name: &str, field: &Field<T, D>) -> Result<()> {
-        let slab = self.comm.agree(Slab::of(field))?;
-        self.write(name, &slab)
+    pub fn write_field<T: Element, const D: usize>(&mut self, name: &str, field: &Field<T, D>) -> Result<()> {
+        self.write(name, field)
     }
 
     /// Gives a dataset, or the file itself (`"/"`), an attribute, replacing an older one of that name. Collective.
@@ -164,7 +279,7 @@ impl Writer {
     /// Whatever HDF5 reports: a name that is not there, a text of more than 64 KiB.
     pub fn attribute(&mut self, object: &str, name: &str, value: impl Into<Attribute>) -> Result<()> {
         let value = value.into();
-        let set = match &self.shared {
+        let set = match &self.open {
             Some(file) => file.set_attribute(object, name, &value),
             None if self.comm.rank() == 0 => File::open(&self.part, true, None)
                 .and_then(|file| file.set_attribute(object, name, &value).and_then(|()| file.close())),
@@ -181,15 +296,19 @@ impl Writer {
     /// # Errors
     /// What the last bytes met on their way to the disk; the file does not appear then.
     pub fn finish(mut self) -> Result<()> {
-        let closed = match self.shared.take() {
+        let closed = match self.open.take() {
             Some(file) => file.close().map_err(|said| trouble("write", &self.path, None, &said)),
             None => Ok(()),
         };
         self.comm.agree(closed)?;
-        // Each rank may be on a node of its own with bytes of the file in its memory.
-        let synchronised =
-            files::synchronise(&self.part).map_err(|error| files::failure("write", &self.path, &error));
-        self.comm.agree(synchronised)?;
+        // Each rank may be on a node of its own with bytes of the file in its memory; threads are on one.
+        let synchronised = match &self.raw {
+            _ if self.comm.engine_name() == "local" => Ok(()),
+            Some(raw) => raw.sync_all(),
+            None => files::synchronise(&self.part),
+        };
+        self.raw = None;
+        self.comm.agree(synchronised.map_err(|error| files::failure("write", &self.path, &error)))?;
         let named = self.guard.take().map_or(Ok(()), Part::commit);
         self.comm.agree(named)
     }
@@ -201,13 +320,13 @@ impl Writer {
 
     /// Runs `f` on one rank after the other, in rank order. After a failure the ranks that follow do nothing, and
     /// every rank gets an error.
-    fn in_turn(&self, name: &str, f: impl FnOnce() -> Said<()>) -> Result<()> {
+    fn in_turn(&self, f: impl FnOnce() -> Result<()>) -> Result<()> {
         let (me, last) = (self.comm.rank(), self.comm.size() - 1);
         let mut go_on = [1u8];
         if me > 0 {
             self.comm.recv(&mut go_on, me - 1, TURN)?;
         }
-        let mine = if go_on[0] == 1 { f().map_err(self.words(name)) } else { Ok(()) };
+        let mine = if go_on[0] == 1 { f() } else { Ok(()) };
         if me < last {
             self.comm.send(&[go_on[0] & u8::from(mine.is_ok())], me + 1, TURN)?;
         }
@@ -215,9 +334,12 @@ impl Writer {
     }
 }
 
-fn create_dataset<T: Numeric, const D: usize>(file: &File, name: &str, layout: &Layout<D>) -> Said<()> {
+fn create_dataset(file: &File, name: &str, looked: &Looked, storage: &Storage) -> Said<()> {
     match file.object(name)? {
-        Object::Missing => file.create_dataset(name, T::FORMAT, &layout.cells()),
+        Object::Missing => {
+            let format: Format = storage.format.unwrap_or(looked.shown.format);
+            file.create_dataset(name, format, &looked.shape(), storage)
+        }
         _ => Err("the file already has something of that name".into()),
     }
 }

@@ -110,6 +110,11 @@ impl Series {
         self.steps.is_empty()
     }
 
+    /// The files that it shows datasets of; some several times.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().flat_map(|step| &step.fields).map(|field| field.file.as_str())
+    }
+
     /// The XDMF file's text.
     pub fn text(&self) -> String {
         let mut out = String::from(concat!(

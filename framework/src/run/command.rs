@@ -3,7 +3,7 @@
 //! The only file here that names standard output and standard error; what is written there is `terminal`'s business.
 
 use super::entry::{Asked, Entry, Job};
-use super::report::{Reporter, Silent};
+use super::report::{Progress, Reporter, Summary};
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -77,14 +77,31 @@ fn reporter(job: &Job) -> impl Fn() -> Box<dyn Reporter> + Send + Sync + use<> {
     let interval = Duration::from_secs_f64(job.options().progress.min(1e9));
     move || {
         if quiet && !json {
-            return Box::new(Silent);
+            return Box::new(Warning(None));
         }
         let terminal = Terminal::new(std::io::stdout()).json(json);
-        Box::new(match (quiet, std::io::stderr().is_terminal()) {
+        Box::new(Warning(Some(match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => terminal,
             (false, true) => terminal.bar(),
             (false, false) => terminal.lines(std::io::stderr(), interval),
-        })
+        })))
+    }
+}
+
+/// Warns on standard error, and leaves the rest to a terminal, if there is one.
+struct Warning(Option<Terminal>);
+
+impl Reporter for Warning {
+    fn progress(&self, progress: &Progress) {
+        self.0.iter().for_each(|terminal| terminal.progress(progress));
+    }
+
+    fn warning(&self, text: &str) {
+        crate::launch::warn(text);
+    }
+
+    fn finished(&self, summary: &Summary) {
+        self.0.iter().for_each(|terminal| terminal.finished(summary));
     }
 }
 

@@ -16,9 +16,12 @@ pub(super) const TIMINGS: &str = "timings.json";
 pub(super) const RESULT: &str = "result.json";
 pub(super) const PROGRESS: &str = "progress.json";
 pub(super) const OUT: &str = "out";
+pub(super) const CKPT: &str = "ckpt";
+/// Whoever makes it asks the run to save and stop.
+pub(super) const STOP: &str = "STOP";
 /// Where the running job can be looked at; gone when it has ended well.
 pub(super) const WATCH: &str = "watch.json";
-const OURS: [&str; 6] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH];
+const OURS: [&str; 7] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH, STOP];
 /// What whoever submits a job puts there before the run begins.
 const BEFORE: [&str; 3] = ["slurm.log", "job.sh", "log"];
 
@@ -33,6 +36,79 @@ pub(super) fn choose(comm: &Comm, asked: Option<&Path>, kernel: &str, overwrite:
         _ => Ok(PathBuf::new()),
     };
     broadcast(comm, comm.agree(chosen)?)
+}
+
+/// The directory of a run that goes on, and whether there is one; without, it is one that a run may have. Collective.
+///
+/// # Errors
+/// As [`choose`]; a directory in which another run is going on.
+pub(super) fn resume(comm: &Comm, path: &Path, kernel: &str) -> Result<bool> {
+    let there = comm.rank() == 0 && path.join(RUN).is_file();
+    let mut there = [u8::from(there)];
+    comm.bcast(&mut there, 0)?;
+    if there[0] == 1 {
+        comm.agree(if comm.rank() == 0 { writable(path) } else { Ok(()) })?;
+    } else {
+        choose(comm, Some(path), kernel, false)?;
+    }
+    Ok(there[0] == 1)
+}
+
+/// Makes ready what is there already: folders, and nothing half-written. Collective.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn reopen(comm: &Comm, path: &Path) -> Result<Made> {
+    let reopened = match comm.rank() {
+        0 => [OUT, CKPT].into_iter().try_for_each(|folder| {
+            make_folder(&path.join(folder))?;
+            sweep(&path.join(folder))
+        }),
+        _ => Ok(()),
+    };
+    comm.agree(reopened)?;
+    Ok(Made::default())
+}
+
+/// Removes what an interrupted run has left half-written.
+fn sweep(folder: &Path) -> Result<()> {
+    let said = |error| failure("look into", folder, &error);
+    for entry in fs::read_dir(folder).map_err(said)? {
+        let entry = entry.map_err(said)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') && name.ends_with(".part") {
+            fs::remove_file(entry.path()).map_err(|error| failure("remove", &entry.path(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Held while a run uses its directory, so that no second one does. On rank 0.
+pub(super) struct Claim(#[expect(dead_code, reason = "it is the lock")] Option<fs::File>);
+
+/// Claims the directory for this run. Collective.
+///
+/// # Errors
+/// Another run holds it.
+pub(super) fn claim(comm: &Comm, path: &Path) -> Result<Claim> {
+    use rustix::fs::{FlockOperation, flock};
+    let claimed = match comm.rank() {
+        0 => fs::File::open(path).map_err(|error| failure("use the directory", path, &error)).and_then(
+            |folder| {
+                match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                    Err(rustix::io::Errno::WOULDBLOCK) => {
+                        Err(Error::io(format!("another run is going on in {}", path.display())).help(
+                            "wait for its end, or stop it: `touch STOP` there; or choose another directory",
+                        ))
+                    }
+                    // Not every file system has locks, and a run does not need them.
+                    _ => Ok(Claim(Some(folder))),
+                }
+            },
+        ),
+        _ => Ok(Claim(None)),
+    };
+    comm.agree(claimed)
 }
 
 /// Makes the directory on rank 0, without an earlier run's files. Collective.
@@ -79,13 +155,14 @@ impl Drop for Made {
         // Best effort: there is an error on its way already.
         let _ = clear(&self.path);
         let _ = fs::remove_dir(self.path.join(OUT));
+        let _ = fs::remove_dir(self.path.join(CKPT));
         for folder in self.folders.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// Removes what an earlier run has left: its own files by name, and the folder `out`.
+/// Removes what an earlier run has left: its own files by name, and the folders `out` and `ckpt`.
 fn clear(path: &Path) -> Result<()> {
     for name in OURS {
         let file = path.join(name);
@@ -96,11 +173,15 @@ fn clear(path: &Path) -> Result<()> {
             _ => {}
         }
     }
-    let out = path.join(OUT);
-    match fs::remove_dir_all(&out) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure("remove", &out, &error)),
-        _ => Ok(()),
+    for folder in [OUT, CKPT].map(|name| path.join(name)) {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failure("remove", &folder, &error));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Whether a run may have this directory: it is not there yet, or holds nothing of anybody else's.
@@ -127,6 +208,15 @@ fn may_have(path: &Path, overwrite: bool) -> Result<()> {
         names.push(entry.map_err(wanted)?.file_name().to_string_lossy().into_owned());
     }
     names.retain(|name| !BEFORE.contains(&name.as_str()));
+    // A run that ended before it could begin has left no more than this.
+    let empty = |name: &str| fs::read_dir(path.join(name)).is_ok_and(|mut entries| entries.next().is_none());
+    let barely = |name: &str| match name {
+        OUT | CKPT => empty(name),
+        name => name == STOP || name == ".run.toml.part",
+    };
+    if names.iter().all(|name| barely(name)) {
+        return writable(path);
+    }
     let ours = names.iter().any(|name| name == PROVENANCE || name == RUN);
     if !names.is_empty() && !ours {
         return Err(Error::io(format!("the directory {} holds files of something else", path.display()))

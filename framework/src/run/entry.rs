@@ -3,18 +3,21 @@
 //! [`Entry::of`] forgets a kernel's type, [`Entry::ask`] turns words of a command line into a [`Job`]. Streams and
 //! exit codes are `command`'s and the caller's business.
 
+use super::directory::RUN;
 use super::execute::Run;
 use super::jobfile::JobFile;
 use super::options::{Answer, Options};
 use super::report::Reporter;
 use super::{command, parameters};
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Kernel;
 use crate::launch::Launch;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A kernel whose type is forgotten.
@@ -40,7 +43,8 @@ type Parse = fn(&ArgMatches, Option<&JobFile>) -> Result<Arc<dyn Erased>>;
 trait Erased: Send + Sync {
     fn check(&self, ranks: usize) -> Result<()>;
     fn bytes_per_rank(&self, ranks: usize) -> Option<u64>;
-    fn run(&self, comm: &Comm, options: Options, reporter: Box<dyn Reporter>) -> Result<()>;
+    /// Whether it is done, and not stopped before.
+    fn run(&self, comm: &Comm, options: Options, reporter: Box<dyn Reporter>) -> Result<bool>;
 }
 
 impl<K: Kernel> Erased for K {
@@ -52,9 +56,10 @@ impl<K: Kernel> Erased for K {
         Kernel::bytes_per_rank(self, ranks)
     }
 
-    fn run(&self, comm: &Comm, options: Options, reporter: Box<dyn Reporter>) -> Result<()> {
+    fn run(&self, comm: &Comm, options: Options, reporter: Box<dyn Reporter>) -> Result<bool> {
         let summary = Run::new(self.clone()).options(options).reporter(reporter).on(comm)?;
-        summary.verified(comm.rank())
+        summary.verified(comm.rank())?;
+        Ok(summary.stopped.is_none())
     }
 }
 
@@ -150,7 +155,10 @@ impl Entry {
             Err(text) => return Ok(Asked::Text(text)),
         };
         let answer = Answer::from_arg_matches(&first).map_err(|error| command::usage(&error, &help))?;
-        let file = answer.job.as_deref().map(JobFile::read).transpose()?;
+        // A run that goes on has its own parameters.
+        let resumed =
+            first.get_one::<PathBuf>("resume").map(|run| run.join(RUN)).filter(|file| file.is_file());
+        let file = resumed.as_deref().or(answer.job.as_deref()).map(JobFile::read).transpose()?;
         if let Some(file) = &file
             && let Some(kernel) = file.kernel().filter(|kernel| *kernel != self.name)
         {
@@ -267,7 +275,8 @@ impl Job {
     /// Starts the ranks and runs the kernel on them; `reporter` is made on the rank that tells.
     ///
     /// # Errors
-    /// As [`Run::on`], and [`ErrorKind::Verification`](crate::ErrorKind::Verification) for a wrong answer.
+    /// As [`Run::on`]; [`ErrorKind::Verification`] for a wrong answer, [`ErrorKind::Stopped`] for a run that was saved and
+    /// stopped before it was done.
     pub fn launch(self, reporter: impl Fn() -> Box<dyn Reporter> + Send + Sync + 'static) -> Result<()> {
         let mut launch = Launch::new();
         // A job file's number of ranks is that of the laptop; a launcher knows better.
@@ -286,10 +295,20 @@ impl Job {
             launch = launch.watch(false);
         }
         let (kernel, options) = (self.kernel, self.options);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let noted = stopped.clone();
         launch.run(move |comm| {
             let reporter = if comm.rank() == 0 { reporter() } else { Box::new(super::Silent) };
-            kernel.run(&comm, options.clone(), reporter)
-        })
+            if !kernel.run(&comm, options.clone(), reporter)? {
+                noted.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        if stopped.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Stopped, "the run was saved and has stopped")
+                .help("go on with it: --resume and its directory"));
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,16 @@
 //! One run from its parameters to its verdict: the order of things, and who may fail when.
 
 use super::directory::{self, Made};
+use super::keep::{Act, Keeper};
 use super::options::Options;
 use super::output::Output;
 use super::progress::Ticker;
 use super::provenance::{Provenance, now};
 use super::rate::Rate;
-use super::report::{Reporter, Silent, Summary};
+use super::report::{Reporter, Silent, Stopped, Summary};
 use super::times::Readings;
 use super::{memory, parameters};
+use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Verdict};
@@ -68,6 +70,21 @@ impl<K: Kernel> Run<K> {
         self
     }
 
+    /// Goes on with the run in this directory, from its newest checkpoint that is whole; begins it there if there is
+    /// none.
+    pub fn resume(mut self, directory: impl Into<PathBuf>) -> Run<K> {
+        self.options.resume = Some(directory.into());
+        self.options.out = None;
+        self.options.no_output = false;
+        self
+    }
+
+    /// Saves the run that often.
+    pub fn checkpoint_every(mut self, every: Every) -> Run<K> {
+        self.options.checkpoint_every = Some(every);
+        self
+    }
+
     /// Observes every that many steps, beside the start and the end.
     pub fn every(mut self, steps: u64) -> Run<K> {
         self.options.every = Some(steps);
@@ -91,14 +108,42 @@ impl<K: Kernel> Run<K> {
         let (began, started) = (Instant::now(), now());
         comm.agree(self.options.check())?;
         comm.agree(self.kernel.prepare(comm))?;
-        let path = self.check(comm)?;
+        let (path, goes_on) = self.check(comm)?;
         let mut data = comm.agree(self.kernel.init(comm))?;
+        let text = comm.agree(parameters::table(&self.kernel))?.to_string();
+        let (kernel, options) = (&self.kernel, &self.options);
+        let mut keeper = Keeper::new(comm, kernel, &mut data, options, text, path.as_deref())?;
+        // A directory that is there already is claimed before its checkpoints are looked at.
+        let claimed = match &path {
+            Some(path) if goes_on => Some(directory::claim(comm, path)?),
+            _ => None,
+        };
+        let found = match &mut keeper {
+            Some(keeper) if goes_on => keeper.restore(comm, kernel, &mut data)?,
+            _ => None,
+        };
         let mut made = match &path {
+            Some(path) if found.is_some() => directory::reopen(comm, path)?,
             Some(path) => directory::make(comm, path)?,
             None => Made::default(),
         };
+        let _claim = match (&path, claimed) {
+            (Some(path), None) => Some(directory::claim(comm, path)?),
+            (_, claimed) => claimed,
+        };
         let mut output = Output::new(comm, path.as_deref())?;
-        let opened = self.open(comm, &mut data, path.as_deref(), started, &mut output);
+        let mut at = Place::default();
+        if let Some(found) = found {
+            at = Place { from: found.step, step: found.step, broke: found.broke };
+            for warning in &found.warnings {
+                self.reporter.warning(warning);
+            }
+            output.note(format!("it goes on from {} at step {}", found.name.display(), found.step));
+            output.go_on(found.step, found.run, found.warnings)?;
+        } else if goes_on {
+            output.note("there was no checkpoint yet: it begins again".to_string());
+        }
+        let opened = self.open(comm, &mut data, path.as_deref(), started, &mut output, at.step);
         let (ticker, provenance) = match comm.agree(opened) {
             Ok(opened) => opened,
             Err(error) => {
@@ -112,10 +157,18 @@ impl<K: Kernel> Run<K> {
         made.keep();
         let door = Door::open(comm, path.as_deref());
         let mut readings = Readings { setup: began.elapsed(), ..Readings::default() };
-        let (mut ticker, mut step) = (ticker, 0);
-        let summary = self
-            .advance(comm, &mut data, &mut output, &mut ticker, &mut step, &mut readings)
-            .and_then(|()| self.conclude(comm, &mut data, output, &path, provenance, step, readings));
+        let mut ticker = ticker;
+        let begun = match &mut keeper {
+            Some(keeper) => keeper.begin(comm, at.step, began, &self.options),
+            None => Ok(()),
+        };
+        let summary = begun
+            .and_then(|()| {
+                self.advance(comm, &mut data, &mut output, &mut ticker, &mut keeper, &mut at, &mut readings)
+            })
+            .and_then(|stopped| {
+                self.conclude(comm, &mut data, output, &path, provenance, (at, stopped), readings)
+            });
         drop(door);
         match summary {
             Ok(summary) => {
@@ -126,22 +179,28 @@ impl<K: Kernel> Run<K> {
             }
             Err(error) => {
                 if let Some(ticker) = &ticker {
-                    ticker.fail(step);
+                    ticker.fail(at.step);
                 }
                 Err(error)
             }
         }
     }
 
-    /// Everything that can be said against the run before anything is allocated; gives its directory.
-    fn check(&self, comm: &Comm) -> Result<Option<PathBuf>> {
+    /// Everything that can be said against the run before anything is allocated; gives its directory, and whether there
+    /// is a run in it to go on with.
+    fn check(&self, comm: &Comm) -> Result<(Option<PathBuf>, bool)> {
         let first = comm.rank() == 0;
         comm.agree(if first { self.kernel.check(comm.size()) } else { Ok(()) })?;
         memory::check(comm, if first { self.kernel.bytes_per_rank(comm.size()) } else { None })?;
         if self.options.no_output {
-            return Ok(None);
+            return Ok((None, false));
         }
-        directory::choose(comm, self.options.out.as_deref(), K::NAME, self.options.overwrite).map(Some)
+        if let Some(path) = &self.options.resume {
+            let goes_on = directory::resume(comm, path, K::NAME)?;
+            return Ok((Some(path.clone()), goes_on));
+        }
+        let chosen = directory::choose(comm, self.options.out.as_deref(), K::NAME, self.options.overwrite)?;
+        Ok((Some(chosen), false))
     }
 
     /// The first files and the first look at the data.
@@ -152,10 +211,11 @@ impl<K: Kernel> Run<K> {
         path: Option<&Path>,
         started: String,
         output: &mut Output,
+        step: u64,
     ) -> Result<(Option<Ticker<'_>>, Option<Provenance>)> {
         let threads = rayon::current_num_threads();
         let provenance = match path {
-            Some(_) => Some(Provenance::new(comm, K::NAME, threads, started)?),
+            Some(path) => Some(Provenance::new(comm, K::NAME, threads, started, (step, path))?),
             None => None,
         };
         let written = match (path, &provenance) {
@@ -168,13 +228,16 @@ impl<K: Kernel> Run<K> {
             _ => Ok(()),
         };
         comm.agree(written)?;
-        output.at(0, self.kernel.steps() == Some(0));
-        self.kernel.observe(comm, data, output)?;
+        if step == 0 {
+            output.at(0, self.kernel.steps() == Some(0));
+            self.kernel.observe(comm, data, output)?;
+            output.written(false)?;
+        }
         let ticker = (comm.rank() == 0).then(|| {
             Ticker::new(
                 K::NAME,
                 self.kernel.work(data),
-                self.kernel.steps(),
+                (step, self.kernel.steps()),
                 &*self.reporter,
                 path,
                 Duration::from_secs_f64(self.options.progress.min(1e9)),
@@ -184,41 +247,66 @@ impl<K: Kernel> Run<K> {
         Ok((ticker, provenance))
     }
 
-    /// The time loop.
+    /// The time loop; says why it ended, if that was before the end.
+    #[expect(clippy::too_many_arguments, reason = "the whole of a run meets here, once")]
     fn advance(
         &self,
         comm: &Comm,
         data: &mut K::Data,
         output: &mut Output,
         ticker: &mut Option<Ticker<'_>>,
-        step: &mut u64,
+        keeper: &mut Option<Keeper>,
+        at: &mut Place,
         readings: &mut Readings,
-    ) -> Result<()> {
+    ) -> Result<Option<Stopped>> {
         // All ranks begin together, so that nobody's wait for a late starter counts as communication.
         comm.barrier()?;
         let clock = comm.clock();
         clock.start();
         let (began, before) = (Instant::now(), clock.spent());
         let planned = self.kernel.steps();
-        let mut ended = planned == Some(0);
-        while !ended {
-            comm.at_step(*step);
-            let flow = self.kernel.step(comm, data)?;
-            *step += 1;
-            ended = flow == ControlFlow::Break(()) || planned == Some(*step);
-            if ended || self.options.every.is_some_and(|every| step.is_multiple_of(every)) {
-                output.at(*step, ended);
-                clock.output(|| self.kernel.observe(comm, data, output))?;
+        let stopped = loop {
+            // What is saved is the state before it is observed, so that a run that goes on observes it.
+            let ended = at.broke || planned.is_some_and(|planned| at.step >= planned);
+            if let Some(keeper) = keeper {
+                let act = keeper.act(at.step, ended)?;
+                let mut saved = None;
+                if matches!(act, Act::Save | Act::Stop(_)) && !keeper.has(at.step) {
+                    output.written(true)?;
+                    let kept = output.kept();
+                    saved =
+                        Some(clock.output(|| keeper.save(&self.kernel, data, (at.step, at.broke), kept))?);
+                }
+                if let Act::Stop(why) = act {
+                    keeper.heeded();
+                    break Some(Stopped { why, step: at.step, checkpoint: saved });
+                }
             }
+            let due = self.options.every.is_some_and(|every| at.step.is_multiple_of(every));
+            if at.step > 0 && (ended || due) {
+                output.at(at.step, ended);
+                clock.output(|| {
+                    self.kernel.observe(comm, data, output)?;
+                    output.written(false)
+                })?;
+            }
+            if ended {
+                break None;
+            }
+            comm.at_step(at.step);
+            at.broke = self.kernel.step(comm, data)? == ControlFlow::Break(());
+            at.step += 1;
             if let Some(ticker) = ticker {
-                ticker.after(*step);
+                ticker.after(at.step);
             }
-        }
+        };
         readings.time_loop = began.elapsed();
         let spent = clock.spent();
         readings.spent.communication = spent.communication.saturating_sub(before.communication);
         readings.spent.output = spent.output.saturating_sub(before.output);
-        comm.agree(ticker.as_ref().map_or(Ok(()), |ticker| ticker.end(*step)))
+        let state = if stopped.is_some() { "stopped" } else { "finished" };
+        comm.agree(ticker.as_ref().map_or(Ok(()), |ticker| ticker.end(at.step, state)))?;
+        Ok(stopped)
     }
 
     /// The last files and the verdict.
@@ -230,7 +318,7 @@ impl<K: Kernel> Run<K> {
         output: Output,
         path: &Option<PathBuf>,
         provenance: Option<Provenance>,
-        steps: u64,
+        (at, stopped): (Place, Option<Stopped>),
         mut readings: Readings,
     ) -> Result<Summary> {
         let closing = Instant::now();
@@ -239,22 +327,27 @@ impl<K: Kernel> Run<K> {
         readings.time_loop += closing.elapsed();
         readings.spent.output += closing.elapsed();
         let verifying = Instant::now();
-        let verdict = self.kernel.verify(comm, data)?;
-        let checksum = self.kernel.checksum(comm, data)?;
+        let (verdict, checksum) = match &stopped {
+            Some(_) => (Verdict::NotChecked("the run is not done".to_string()), None),
+            None => (self.kernel.verify(comm, data)?, self.kernel.checksum(comm, data)?),
+        };
         readings.verification = verifying.elapsed();
         let times = readings.account(comm)?;
         if path.is_some() {
-            files.extend([directory::TIMINGS, directory::RESULT].map(PathBuf::from));
+            files.push(directory::TIMINGS.into());
+            files.extend(stopped.is_none().then(|| PathBuf::from(directory::RESULT)));
         }
         let summary = Summary {
             kernel: K::NAME,
             verdict,
             checksum: checksum.map(|sum| format!("{sum:016x}")),
-            steps,
+            steps: at.step,
+            from: at.from,
+            stopped,
             ranks: comm.size(),
             threads: rayon::current_num_threads(),
             engine: comm.engine_name(),
-            rate: Rate::new(self.kernel.work(data), steps, times.steps),
+            rate: Rate::new(self.kernel.work(data), at.step - at.from, times.steps),
             times,
             directory: path.clone(),
             files,
@@ -280,6 +373,16 @@ impl<K: Kernel> Run<K> {
             .map_err(|error| Error::usage(format!("the parameters cannot be written as TOML: {error}")))?;
         Ok(format!("# The same run again: --job with this file, from the same working directory.\n{text}"))
     }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// The steps that were done when this job began.
+    from: u64,
+    step: u64,
+    /// Whether the kernel has said that it is done.
+    broke: bool,
 }
 
 /// While it is there, people may look at the job: the run's directory says where.
@@ -320,6 +423,9 @@ fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> 
     )?;
     provenance.ended = Some(now());
     write_json(path.join(directory::PROVENANCE), &provenance)?;
+    if summary.stopped.is_some() {
+        return Ok(());
+    }
     write_json(
         path.join(directory::RESULT),
         &serde_json::json!({

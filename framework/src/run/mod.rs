@@ -10,7 +10,9 @@
 //! progress.json     how far it is, renewed while it runs
 //! timings.json      seconds by phase, over the ranks
 //! result.json       verdict, checksum, rate
-//! out/              what the kernel hands over: fields.h5, fields.xdmf, pictures, scalars.csv
+//! out/              what the kernel hands over: fields-000000.h5 …, fields.xdmf, pictures, scalars.csv
+//! ckpt/             the two checkpoints, by turns
+//! STOP              not written but looked for: whoever makes it asks the run to save and stop
 //! ```
 
 mod command;
@@ -18,6 +20,8 @@ mod directory;
 mod entry;
 mod execute;
 mod jobfile;
+mod keep;
+mod limit;
 mod memory;
 mod nearest;
 mod nodes;
@@ -41,6 +45,6 @@ pub use options::Options;
 pub use output::Output;
 pub use parameters::merge;
 pub use rate::Rate;
-pub use report::{Progress, Reporter, Silent, Summary};
+pub use report::{Progress, Reason, Reporter, Silent, Stopped, Summary};
 pub use terminal::Terminal;
 pub use times::{Spread, Times};

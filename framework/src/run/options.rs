@@ -1,5 +1,6 @@
 //! What one can ask of a run, whatever the kernel: flags and keys of a job file's `[run]`.
 
+use crate::checkpoint::{Every, Span};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,6 +26,18 @@ pub struct Options {
     /// Write no files at all
     #[arg(long)]
     pub no_output: bool,
+    /// Save the run every N steps (100), every so often (10min), or auto (needs --mtbf)
+    #[arg(long, value_name = "INTERVAL")]
+    pub checkpoint_every: Option<Every>,
+    /// Mean time between failures of the machine, such as 24h: --checkpoint-every auto loses least
+    #[arg(long, value_name = "TIME")]
+    pub mtbf: Option<Span>,
+    /// Save the run and stop (exit code 75) before so much time has passed [default: Slurm's limit]
+    #[arg(long, value_name = "TIME")]
+    pub time_limit: Option<Span>,
+    /// Go on with the run in that directory, with its parameters; begin it there if there is none
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
     /// Seconds between progress lines in a log, and between updates of progress.json
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     pub progress: f64,
@@ -45,6 +58,10 @@ impl Default for Options {
             out: None,
             overwrite: false,
             no_output: false,
+            checkpoint_every: None,
+            mtbf: None,
+            time_limit: None,
+            resume: None,
             progress: 10.0,
             patience: None,
             no_watch: false,
@@ -78,6 +95,19 @@ impl Options {
         if self.no_output && self.out.is_some() {
             return Err(Error::usage("--out and --no-output contradict each other").help("give one of them"));
         }
+        if self.resume.is_some() && (self.no_output || self.overwrite || self.out.is_some()) {
+            let other = match (&self.out, self.overwrite) {
+                (Some(_), _) => "--out",
+                (None, true) => "--overwrite",
+                (None, false) => "--no-output",
+            };
+            return Err(Error::usage(format!("--resume and {other} contradict each other"))
+                .help("a run goes on in its own directory: give only --resume"));
+        }
+        if self.checkpoint_every == Some(Every::Auto) && self.mtbf.is_none() {
+            return Err(Error::usage("--checkpoint-every auto: how often does the machine fail?")
+                .help("give the mean time between failures, such as --mtbf 24h, or an interval"));
+        }
         Ok(())
     }
 
@@ -88,6 +118,9 @@ impl Options {
             threads: Some(threads),
             every: self.every,
             progress: self.progress,
+            checkpoint_every: self.checkpoint_every,
+            mtbf: self.mtbf,
+            time_limit: self.time_limit,
             ..Options::default()
         }
     }
@@ -122,6 +155,10 @@ mod tests {
             Options { patience: Some(-1.0), ..Options::default() },
             Options { patience: Some(f64::INFINITY), ..Options::default() },
             Options { no_output: true, out: Some("x".into()), ..Options::default() },
+            Options { resume: Some("x".into()), out: Some("x".into()), ..Options::default() },
+            Options { resume: Some("x".into()), overwrite: true, ..Options::default() },
+            Options { resume: Some("x".into()), no_output: true, ..Options::default() },
+            Options { checkpoint_every: Some(Every::Auto), ..Options::default() },
         ] {
             assert_eq!(options.check().unwrap_err().exit_code(), 2, "{options:?}");
         }

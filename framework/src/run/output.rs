@@ -1,7 +1,8 @@
-//! What a kernel's `observe` hands over, and the files it becomes: `out/fields.h5` with `out/fields.xdmf`, pictures and
-//! `out/scalars.csv`.
+//! What a kernel's `observe` hands over, and the files it becomes: `out/fields-000000.h5` and so on with
+//! `out/fields.xdmf`, pictures and `out/scalars.csv`.
 //!
-//! It decides names and moments; formats are `crate::output`'s business. A build without HDF5 writes the rest and
+//! Each moment's fields are a file of their own, which is whole when it has its name; so whatever ends a run leaves all
+//! that can be read. A run that goes on takes up the tables as they were at its checkpoint. It decides names and moments; formats are `crate::output`'s business. A build without HDF5 writes the rest and
 //! says what is missing.
 
 use super::directory::OUT;
@@ -9,13 +10,16 @@ use super::scalars::Scalars;
 use crate::comm::Comm;
 use crate::error::Result;
 use crate::field::Field;
-use crate::output::files::write_text;
+use crate::output::files::{failure, write_text};
 use crate::output::picture::{Picture, Slices, slices};
 use crate::output::xdmf::Series;
 use crate::output::{Numeric, Writer};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-const FIELDS: &str = "fields.h5";
+/// The name of a moment's fields is this, a dash, and the step.
+const FIELDS: &str = "fields";
 const XDMF: &str = "fields.xdmf";
 const SCALARS: &str = "scalars.csv";
 
@@ -32,10 +36,21 @@ pub struct Output {
     spacing: Vec<f64>,
     folder: PathBuf,
     writer: Option<Writer>,
+    kept: Kept,
+    notes: Vec<String>,
+    /// When tables were last written.
+    tables: Option<Instant>,
+}
+
+/// Tables that are written again and again are so no more often than this, but at the end.
+const TABLES: Duration = Duration::from_secs(1);
+
+/// What a checkpoint keeps of it. Scalars and pictures are rank 0's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
     series: Vec<(Vec<usize>, Series)>,
     pictures: Vec<(String, Picture)>,
     scalars: Scalars,
-    notes: Vec<String>,
 }
 
 /// What came of it.
@@ -58,10 +73,9 @@ impl Output {
             spacing: Vec::new(),
             folder: directory.map(|directory| directory.join(OUT)).unwrap_or_default(),
             writer: None,
-            series: Vec::new(),
-            pictures: Vec::new(),
-            scalars: Scalars::default(),
+            kept: Kept::default(),
             notes: Vec::new(),
+            tables: None,
         })
     }
 
@@ -101,13 +115,12 @@ impl Output {
     /// A name that cannot be a column's.
     pub fn scalar(&mut self, name: &str, value: f64) -> Result<()> {
         match self.comm.as_ref().map(Comm::rank) {
-            Some(0) => self.scalars.set(self.step, self.moment(), name, value),
+            Some(0) => self.kept.scalars.set(self.step, self.moment(), name, value),
             _ => Ok(()),
         }
     }
 
-    /// The whole field at this moment: dataset `step-000000/<name>` of `fields.h5`, and shown by `fields.xdmf`.
-    /// Collective.
+    /// The whole field at this moment: dataset `<name>` of `fields-<step>.h5`, and shown by `fields.xdmf`. Collective.
     ///
     /// # Errors
     /// What HDF5 or the system says.
@@ -120,28 +133,31 @@ impl Output {
             }
             return Ok(());
         }
-        let slab = field.slab()?;
+        let file = fields_of(self.step);
+        let (moment, spacing, step) = (self.moment(), self.spacing_of(D), self.step);
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(Writer::create(comm, self.folder.join(FIELDS))?),
-        };
-        let group = format!("step-{:06}", self.step);
-        let dataset = format!("{group}/{name}");
-        writer.write(&dataset, &slab)?;
-        let (moment, spacing) = (self.moment(), self.spacing_of(D));
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.attribute(&dataset, "time", moment)?;
-        writer.attribute(&dataset, "spacing", &spacing[..])?;
-        let cells = field.points().to_vec();
-        let at = match self.series.iter().position(|(known, _)| *known == cells) {
-            Some(at) => at,
             None => {
-                let series = Series::new(&cells, &vec![0.0; D], &spacing)?;
-                self.series.push((cells, series));
-                self.series.len() - 1
+                let writer = self.writer.insert(Writer::create(comm, self.folder.join(&file))?);
+                writer.attribute("/", "step", step as f64)?;
+                writer.attribute("/", "time", moment)?;
+                writer
             }
         };
-        self.series[at].1.add(self.step, moment, name, FIELDS, &dataset, T::FORMAT)
+        writer.write_field(name, field)?;
+        writer.attribute(name, "time", moment)?;
+        writer.attribute(name, "spacing", &spacing[..])?;
+        let cells = field.points().to_vec();
+        let series = &mut self.kept.series;
+        let at = match series.iter().position(|(known, _)| *known == cells) {
+            Some(at) => at,
+            None => {
+                let new = Series::new(&cells, &vec![0.0; D], &spacing)?;
+                series.push((cells, new));
+                series.len() - 1
+            }
+        };
+        series[at].1.add(step, moment, name, &file, name, T::FORMAT)
     }
 
     /// The field's middle slices before the first step and after the last, in `<name>.png`; at other moments it does
@@ -164,12 +180,12 @@ impl Output {
 
     fn show(&mut self, name: &str, shown: Slices) {
         let label = format!("step {}", self.step);
-        let at = self.pictures.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.pictures.push((name.to_string(), Picture::new("")));
-            self.pictures.len() - 1
+        let at = self.kept.pictures.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.kept.pictures.push((name.to_string(), Picture::new("")));
+            self.kept.pictures.len() - 1
         });
-        let picture = std::mem::replace(&mut self.pictures[at].1, Picture::new(""));
-        self.pictures[at].1 = picture.row(label, shown);
+        let picture = std::mem::replace(&mut self.kept.pictures[at].1, Picture::new(""));
+        self.kept.pictures[at].1 = picture.row(label, shown);
     }
 
     fn moment(&self) -> f64 {
@@ -188,42 +204,114 @@ impl Output {
         self.time = None;
     }
 
+    /// What the reader should know.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Goes on after `step` steps from what a checkpoint kept; what an interrupted run has written of later moments is
+    /// removed. Collective.
+    pub(super) fn go_on(&mut self, step: u64, kept: Option<Kept>, warnings: Vec<String>) -> Result<()> {
+        self.kept = kept.unwrap_or_default();
+        self.notes.extend(warnings);
+        self.first = false;
+        let Some(comm) = &self.comm else { return Ok(()) };
+        let removed = if comm.rank() == 0 { remove_later(&self.folder, step) } else { Ok(()) };
+        comm.agree(removed)
+    }
+
+    /// What a checkpoint keeps.
+    pub(super) fn kept(&self) -> Kept {
+        self.kept.clone()
+    }
+
     /// Drops everything; on every rank, since files are closed together.
     pub(super) fn discard(&mut self) {
         self.writer = None;
     }
 
-    /// Gives all files their names. Collective.
-    pub(super) fn finish(mut self) -> Result<Written> {
-        let Some(comm) = self.comm.take() else { return Ok(Written::default()) };
-        let mut files = Vec::new();
-        if let Some(writer) = self.writer.take() {
+    /// Ends a moment: its fields get their name, and tables are brought up to date: now and then, or `all` of them.
+    /// Collective.
+    pub(super) fn written(&mut self, all: bool) -> Result<()> {
+        let Some(comm) = &self.comm else { return Ok(()) };
+        let fields = self.writer.take();
+        let any = fields.is_some();
+        if let Some(writer) = fields {
             writer.finish()?;
-            files.push(FIELDS.to_string());
         }
-        for (n, (_, series)) in self.series.iter().enumerate() {
+        let due = all || self.tables.is_none_or(|last| last.elapsed() >= TABLES);
+        let written = match comm.rank() {
+            0 if due => self.write_tables(&mut Vec::new()),
+            0 if any => self.write_series(&mut Vec::new()),
+            _ => Ok(()),
+        };
+        if due {
+            self.tables = Some(Instant::now());
+        }
+        comm.agree(written)
+    }
+
+    fn write_series(&self, files: &mut Vec<String>) -> Result<()> {
+        for (n, (_, series)) in self.kept.series.iter().enumerate() {
             // One file has one grid: fields on others get files of their own.
             let name = if n == 0 { XDMF.to_string() } else { XDMF.replace('.', &format!("-{}.", n + 1)) };
-            comm.agree(if comm.rank() == 0 { series.write(self.folder.join(&name)) } else { Ok(()) })?;
+            series.write(self.folder.join(&name))?;
+            files.extend(series.files().map(str::to_string));
             files.push(name);
         }
+        Ok(())
+    }
+
+    fn write_tables(&self, files: &mut Vec<String>) -> Result<()> {
+        self.write_series(files)?;
+        if !self.kept.scalars.is_empty() {
+            write_text(self.folder.join(SCALARS), &self.kept.scalars.text())?;
+            files.push(SCALARS.to_string());
+        }
+        Ok(())
+    }
+
+    /// Writes what is left to write. Collective.
+    pub(super) fn finish(mut self) -> Result<Written> {
+        self.written(false)?;
+        let Some(comm) = self.comm.take() else { return Ok(Written::default()) };
+        let mut files = Vec::new();
         let written = if comm.rank() == 0 { self.alone(&mut files) } else { Ok(()) };
         comm.agree(written)?;
+        files.sort();
+        files.dedup();
         let files = files.into_iter().map(|name| Path::new(OUT).join(name)).collect();
         Ok(Written { files, notes: self.notes })
     }
 
     /// The files that rank 0 has all of.
     fn alone(&self, files: &mut Vec<String>) -> Result<()> {
-        for (name, picture) in &self.pictures {
+        for (name, picture) in &self.kept.pictures {
             let name = format!("{name}.png");
             picture.write(self.folder.join(&name))?;
             files.push(name);
         }
-        if !self.scalars.is_empty() {
-            write_text(self.folder.join(SCALARS), &self.scalars.text())?;
-            files.push(SCALARS.to_string());
-        }
-        Ok(())
+        self.write_tables(files)
     }
+}
+
+/// The file of a moment's fields.
+fn fields_of(step: u64) -> String {
+    format!("{FIELDS}-{step:06}.h5")
+}
+
+/// Removes the fields of moments after `step`, and of that one, which is observed again.
+fn remove_later(folder: &Path, step: u64) -> Result<()> {
+    let said = |error| failure("look into", folder, &error);
+    for entry in std::fs::read_dir(folder).map_err(said)? {
+        let path = entry.map_err(said)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let moment = name
+            .strip_prefix(FIELDS)
+            .and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".h5")?.parse().ok());
+        if moment.is_some_and(|moment: u64| moment >= step && step > 0) {
+            std::fs::remove_file(&path).map_err(|error| failure("remove", &path, &error))?;
+        }
+    }
+    Ok(())
 }

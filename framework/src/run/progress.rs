@@ -17,6 +17,8 @@ const TELL: Duration = Duration::from_millis(100);
 pub(super) struct Ticker<'r> {
     kernel: &'static str,
     work: Work,
+    /// The steps that were done before.
+    from: u64,
     steps: Option<u64>,
     reporter: &'r dyn Reporter,
     file: Option<PathBuf>,
@@ -30,14 +32,14 @@ impl<'r> Ticker<'r> {
     pub fn new(
         kernel: &'static str,
         work: Work,
-        steps: Option<u64>,
+        (from, steps): (u64, Option<u64>),
         reporter: &'r dyn Reporter,
         directory: Option<&Path>,
         interval: Duration,
     ) -> Ticker<'r> {
         let began = Instant::now();
         let file = directory.map(|directory| directory.join(PROGRESS));
-        Ticker { kernel, work, steps, reporter, file, interval, began, told: began, written: began }
+        Ticker { kernel, work, from, steps, reporter, file, interval, began, told: began, written: began }
     }
 
     /// After `step` steps: tells, writes, or does nothing.
@@ -59,12 +61,12 @@ impl<'r> Ticker<'r> {
 
     /// At the beginning.
     pub fn begin(&self) -> Result<()> {
-        self.write(&self.progress(0, "running"))
+        self.write(&self.progress(self.from, "running"))
     }
 
     /// At the end of the time loop.
-    pub fn end(&self, step: u64) -> Result<()> {
-        let progress = self.progress(step, "finished");
+    pub fn end(&self, step: u64, state: &'static str) -> Result<()> {
+        let progress = self.progress(step, state);
         self.reporter.progress(&progress);
         self.write(&progress)
     }
@@ -80,7 +82,8 @@ impl<'r> Ticker<'r> {
 
     fn progress(&self, step: u64, state: &'static str) -> Progress {
         let seconds = self.began.elapsed().as_secs_f64();
-        let left = |steps: u64| (step > 0).then(|| seconds / step as f64 * steps.saturating_sub(step) as f64);
+        let done = step - self.from;
+        let left = |steps: u64| (done > 0).then(|| seconds / done as f64 * steps.saturating_sub(step) as f64);
         Progress {
             kernel: self.kernel,
             state,
@@ -88,7 +91,7 @@ impl<'r> Ticker<'r> {
             steps: self.steps,
             seconds,
             seconds_left: self.steps.and_then(left),
-            rate: Rate::new(self.work, step, seconds),
+            rate: Rate::new(self.work, done, seconds),
             at: now(),
         }
     }
@@ -115,7 +118,7 @@ mod tests {
         let mut ticker = Ticker::new(
             "k",
             Work::of(10.0, "cells"),
-            Some(1000),
+            (0, Some(1000)),
             &heard,
             Some(folder.path()),
             Duration::from_secs(60),
@@ -126,7 +129,7 @@ mod tests {
         }
         std::thread::sleep(TELL);
         ticker.after(1000);
-        ticker.end(1000).unwrap();
+        ticker.end(1000, "finished").unwrap();
         let heard = heard.0.into_inner().unwrap();
         assert!((2..10).contains(&heard.len()), "{}", heard.len());
         let last = heard.last().unwrap();

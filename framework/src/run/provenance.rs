@@ -2,10 +2,13 @@
 //!
 //! It records and decides nothing. Parameters are in `run.toml`.
 
+use super::directory::PROVENANCE;
 use super::nodes;
 use crate::comm::Comm;
 use crate::error::Result;
+use crate::output::files::read_json;
 use serde::Serialize;
+use std::path::Path;
 
 /// What `provenance.json` holds.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +31,16 @@ pub(super) struct Provenance {
     directory: Option<String>,
     started: String,
     pub ended: Option<String>,
+    /// The steps that were done when this job began.
+    #[serde(skip_serializing_if = "is_zero")]
+    from_step: u64,
+    /// What was written here of the jobs that this one goes on from, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<serde_json::Value>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -38,7 +51,14 @@ struct Node {
 
 impl Provenance {
     /// What is known when a run begins. Collective.
-    pub fn new(comm: &Comm, kernel: &'static str, threads: usize, started: String) -> Result<Provenance> {
+    /// `goes_on` is the step that the job begins with, and the run's directory.
+    pub fn new(
+        comm: &Comm,
+        kernel: &'static str,
+        threads: usize,
+        started: String,
+        (from_step, directory): (u64, &Path),
+    ) -> Result<Provenance> {
         let lossy = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
         Ok(Provenance {
             rankine: env!("CARGO_PKG_VERSION"),
@@ -55,8 +75,19 @@ impl Provenance {
             directory: std::env::current_dir().ok().map(|path| lossy(path.into())),
             started,
             ended: None,
+            from_step,
+            earlier: if from_step > 0 && comm.rank() == 0 { earlier(directory) } else { Vec::new() },
         })
     }
+}
+
+/// What earlier jobs of the run have written; nothing, if it cannot be read.
+fn earlier(directory: &Path) -> Vec<serde_json::Value> {
+    let Ok(mut last) = read_json::<serde_json::Value>(&directory.join(PROVENANCE)) else { return Vec::new() };
+    let before = last.as_object_mut().and_then(|last| last.remove("earlier"));
+    let mut all = before.and_then(|before| before.as_array().cloned()).unwrap_or_default();
+    all.push(last);
+    all
 }
 
 /// The moment, UTC, to the second.

@@ -3,6 +3,7 @@
 use super::rate::{Rate, duration};
 use super::times::Times;
 use crate::kernel::Verdict;
+pub use crate::stop::Reason;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -11,6 +12,11 @@ pub trait Reporter: Send + Sync {
     /// How far it is: often, but not more than ten times a second.
     fn progress(&self, progress: &Progress) {
         let _ = progress;
+    }
+
+    /// Something that the reader should know at once.
+    fn warning(&self, text: &str) {
+        let _ = text;
     }
 
     /// What came of it; all files are written.
@@ -25,12 +31,23 @@ pub struct Silent;
 
 impl Reporter for Silent {}
 
+/// Where a run stopped before it was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stopped {
+    /// Why.
+    pub why: Reason,
+    /// The steps done.
+    pub step: u64,
+    /// The checkpoint that was made then, in the run's directory; `None` if the last one was of this step.
+    pub checkpoint: Option<PathBuf>,
+}
+
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Progress {
     /// The kernel.
     pub kernel: &'static str,
-    /// `running`, `finished` or `failed`.
+    /// `running`, `finished`, `stopped` or `failed`.
     pub state: &'static str,
     /// Steps done.
     pub step: u64,
@@ -77,8 +94,12 @@ pub struct Summary {
     pub verdict: Verdict,
     /// The answer's checksum, 16 hexadecimal digits.
     pub checksum: Option<String>,
-    /// Steps done.
+    /// Steps done, by an earlier job that was resumed, too.
     pub steps: u64,
+    /// Of them, the steps that were done when this job began.
+    pub from: u64,
+    /// Why the run is not done, if it is not.
+    pub stopped: Option<Stopped>,
     /// Ranks that did them.
     pub ranks: usize,
     /// Threads of each.
@@ -99,13 +120,30 @@ pub struct Summary {
     pub parameters: toml::Table,
 }
 
+/// Files of which there is one for each moment are named once, with how many more there are.
+fn shown(files: &[PathBuf]) -> Vec<(&PathBuf, usize)> {
+    let stem = |file: &PathBuf| -> Option<String> {
+        let (stem, step) = file.to_str()?.strip_suffix(".h5")?.rsplit_once('-')?;
+        step.bytes().all(|byte| byte.is_ascii_digit()).then(|| stem.to_string())
+    };
+    let mut shown: Vec<(&PathBuf, usize)> = Vec::new();
+    for file in files {
+        match shown.last_mut() {
+            Some((last, more)) if stem(file).is_some() && stem(last) == stem(file) => *more += 1,
+            _ => shown.push((file, 0)),
+        }
+    }
+    shown
+}
+
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let many = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let threads = if self.threads > 1 { format!(" of {} threads", self.threads) } else { String::new() };
+        let from = if self.from > 0 { format!(" (from {})", self.from) } else { String::new() };
         writeln!(
             f,
-            "{}: {} on {}{threads} ({} engine) in {}",
+            "{}: {}{from} on {}{threads} ({} engine) in {}",
             self.kernel,
             many(self.steps, "step"),
             many(self.ranks as u64, "rank"),
@@ -115,6 +153,12 @@ impl std::fmt::Display for Summary {
         match &self.verdict {
             Verdict::NotChecked(why) => writeln!(f, "  verdict   not checked: {why}")?,
             verdict => writeln!(f, "  verdict   {}", verdict.word())?,
+        }
+        if let Some(stopped) = &self.stopped {
+            writeln!(f, "  stopped   {}: saved at step {}", stopped.why, stopped.step)?;
+            if let Some(directory) = &self.directory {
+                writeln!(f, "  resume    with --resume {}", directory.display())?;
+            }
         }
         for check in self.verdict.checks() {
             writeln!(f, "            {check}")?;
@@ -126,8 +170,9 @@ impl std::fmt::Display for Summary {
         writeln!(f, "  time      {}", self.times)?;
         if let Some(directory) = &self.directory {
             writeln!(f, "  files in  {}", directory.display())?;
-            for file in &self.files {
-                writeln!(f, "            {}", file.display())?;
+            for (file, more) in shown(&self.files) {
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                writeln!(f, "            {}{more}", file.display())?;
             }
         }
         for note in &self.notes {

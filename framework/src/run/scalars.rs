@@ -1,16 +1,17 @@
 //! Numbers over time: `scalars.csv`, one row for each observation. Kept by rank 0 alone.
 
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// A table that grows by rows; a column begins with the first row that has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Scalars {
     names: Vec<String>,
     rows: Vec<Row>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     step: u64,
     time: f64,

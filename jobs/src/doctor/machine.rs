@@ -32,7 +32,7 @@ fn hdf5(library: Option<String>, mpi: bool) -> Finding {
         Some(library) => Finding::ok(WHAT, library),
         None => Finding::warn(
             WHAT,
-            "none: neither --input nor fields.h5; pictures and JSON are written",
+            "none: no --input, no fields and no checkpoints; pictures and JSON are written",
             "build with `make`, or cargo's --features hdf5 where the library is installed",
         ),
     }

@@ -213,7 +213,13 @@ pub fn runs_agree(start: Start<'_>, engine: &str) {
                 "timings.json",
             ];
             if cfg!(feature = "hdf5") {
-                expected.extend(["out/fields.h5", "out/fields.xdmf"]);
+                expected.extend([
+                    "out/fields-000000.h5",
+                    "out/fields-000010.h5",
+                    "out/fields-000020.h5",
+                    "out/fields-000030.h5",
+                    "out/fields.xdmf",
+                ]);
                 expected.sort_unstable();
             }
             assert_eq!(files(&run), expected);
