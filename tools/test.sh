@@ -51,6 +51,10 @@ step the same suite under mpirun of Open MPI
 # shellcheck disable=SC2086 # several words
 conform "$RANKINE_MPIRUN" "1 2 3 4 7" $all
 
+step the same suite with a watch that has no patience
+# shellcheck disable=SC2086 # several words
+RANKINE_PATIENCE=0.001 conform "$RANKINE_MPIRUN" 3 $all
+
 step the same suite with counts beyond an int
 conform "$RANKINE_MPIRUN" "2 3" --features rankine/small-counts
 

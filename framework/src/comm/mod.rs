@@ -110,6 +110,8 @@ pub(crate) struct Inner {
     /// For the collectives with counts.
     pub(crate) scratch: RefCell<collective::Scratch>,
     backstage: backstage::Backstage,
+    /// How many receives with a wildcard are open.
+    wild: Cell<u32>,
 }
 
 impl Comm {
@@ -149,6 +151,7 @@ impl Comm {
                 notes: Default::default(),
                 scratch: RefCell::default(),
                 backstage: Default::default(),
+                wild: Cell::default(),
             }),
         }
     }

@@ -120,6 +120,9 @@ impl<B> Core<B> {
         // SAFETY: the plan is idle and its buffers are its own; until the request is complete or cancelled nobody else
         // gets at them, and if it never is they leak.
         let started = unsafe { comm.engine.restart(request) };
+        if started.is_ok() {
+            comm.left_open(&self.trace, request);
+        }
         started.map_err(|fault| self.fault("start", place, fault))?;
         self.running = true;
         Ok(())

@@ -571,7 +571,10 @@ impl Comm {
         let started =
             unsafe { self.engine().irecv(buffer.as_mut_ptr().cast(), bytes, T::KIND, from, tagged) };
         match started {
-            Ok(request) => Ok(OwnedRecv(Owned::new(self.inner.clone(), (request, trace), buffer))),
+            Ok(request) => {
+                self.inner.left_open(&trace, &request);
+                Ok(OwnedRecv(Owned::new(self.inner.clone(), (request, trace), buffer)))
+            }
             Err(fault) => Err(self.fault("irecv_owned", place, fault, named::<T>())),
         }
     }

@@ -100,7 +100,10 @@ impl<'c> Table<'c> {
         let trace = self.comm.inner.receiving(kind, from, tagged, place);
         // SAFETY: the caller's promise is passed on.
         match unsafe { self.comm.engine().irecv(data, len, kind, from, tagged) } {
-            Ok(request) => Ok(self.add(request, trace)),
+            Ok(request) => {
+                self.comm.inner.left_open(&trace, &request);
+                Ok(self.add(request, trace))
+            }
             Err(fault) => Err(self.comm.fault("irecv", place, fault, element())),
         }
     }

@@ -5,9 +5,11 @@
 
 use super::{Comm, Inner};
 use crate::comm::element::Kind;
-use crate::engine::{Call, Collective, Envelope, Fault, From, Matched, Mode, Outcome, Place, Tagged};
+use crate::engine::{
+    Call, Collective, Envelope, Fault, From, Matched, Mode, Outcome, Place, Request, Tagged,
+};
 use crate::timing::Section;
-use crate::watch::{self, Class, Endpoint, Key, Listed, Name, Need, What, Who};
+use crate::watch::{self, Class, Endpoint, Key, Listed, Listener, Name, Need, What, Who};
 
 /// An operation under way, as the watch knows it.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,7 @@ impl Trace {
     }
 
     pub fn listed(&self) -> Listed {
-        Listed { need: self.need, origin: self.place }
+        Listed { need: self.need.not_last(), origin: self.place }
     }
 }
 
@@ -43,9 +45,6 @@ pub(crate) struct Within<'c> {
     _inside: watch::Inside<'c>,
     _timed: Option<Section<'c>>,
 }
-
-/// The tag by which the needs of nonblocking collective calls differ from those of blocking ones.
-const STARTED: i32 = 1;
 
 fn peer(from: From) -> Option<usize> {
     match from {
@@ -65,6 +64,12 @@ impl Comm {
     /// Lets people look at the job, if this process sees all ranks; where they find it.
     pub(crate) fn open_door(&self) -> Option<std::io::Result<Endpoint>> {
         self.inner.watch.open_door()
+    }
+
+    /// If this process sees all ranks, `listener` is told which rank the others are waiting for, if one computes for long; or
+    /// nobody is.
+    pub(crate) fn listen_for_late_ranks(&self, listener: Option<Listener>) {
+        self.inner.watch.listen_for_late_ranks(listener);
     }
 
     /// This rank is at that time step.
@@ -93,11 +98,17 @@ impl Inner {
         self.within(name, place, need.who(Who::All))
     }
 
+    /// The last such call was none: its ranks have learned that they disagree.
+    #[cold]
+    pub fn not_entered(&self, context: u32, place: Place) {
+        self.watch.uncount(Key::new(Class::Entered, context, None, None), place);
+    }
+
     /// Goes into a call that waits for an operation started before.
     #[inline(always)]
     pub fn waiting(&self, name: Name, place: Place, trace: &Trace) -> Within<'_> {
         Within {
-            _inside: self.watch.enter_wait(name, place, trace.need, trace.place),
+            _inside: self.watch.enter_wait(name, place, trace.need.not_last(), trace.place),
             _timed: self.clock.communicating(),
         }
     }
@@ -137,7 +148,19 @@ impl Inner {
     pub fn receiving(&self, kind: Kind, from: From, tagged: Tagged, place: Place) -> Trace {
         let key = Key::new(Class::Wanted, self.context, peer(from), tag_of(tagged));
         let number = self.watch.count(key, 0, place);
-        Trace { need: Need::new(What::Message, key, number).element(kind.code()), place }
+        let mut need = Need::new(What::Message, key, number).element(kind.code()).last();
+        if key.is_wild() || self.wild.get() > 0 {
+            need = self.beside_wild(need, place);
+        }
+        Trace { need, place }
+    }
+
+    /// A receive has been started and may be waited for later: one with a wildcard may be looked at meanwhile.
+    #[inline(always)]
+    pub fn left_open(&self, trace: &Trace, request: &Request) {
+        if trace.need.key.is_wild() {
+            self.watch.leave_open(trace.need, request.catch());
+        }
     }
 
     /// A message is looked for.
@@ -150,8 +173,8 @@ impl Inner {
     /// What a receive ended with.
     #[inline(always)]
     pub fn arrived(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
-        if trace.need.what() == What::Message && trace.need.key.is_wild() {
-            self.arrived_wild(trace, outcome);
+        if trace.need.what() == What::Message && (trace.need.key.is_wild() || trace.need.is_risked()) {
+            self.arrived_unusual(trace, outcome);
         }
     }
 
@@ -164,8 +187,11 @@ impl Inner {
     }
 
     #[cold]
-    fn arrived_wild(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
-        self.watch.count(trace.need.key.as_class(Class::Found), 0, trace.place);
+    fn arrived_unusual(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
+        self.unusual_is_over(trace);
+        if trace.need.is_risked() {
+            return;
+        }
         let came = match outcome {
             Ok(envelope) => Some((envelope.source, envelope.tag)),
             Err(Fault::Truncated { source, tag, .. } | Fault::WrongKind { source, tag, .. }) => {
@@ -175,6 +201,33 @@ impl Inner {
         };
         if let Some((source, tag)) = came {
             self.strayed(source, tag, trace.place);
+        }
+    }
+
+    /// A receive with a wildcard is started, or one without while one with is open: that has a risk.
+    #[cold]
+    fn beside_wild(&self, need: Need, place: Place) -> Need {
+        if need.key.is_wild() {
+            self.wild.set(self.wild.get() + 1);
+            return need;
+        }
+        self.watch.count(self.risks(), 0, place);
+        need.risked()
+    }
+
+    fn risks(&self) -> Key {
+        Key::new(Class::Risked, self.context, None, None)
+    }
+
+    /// A receive with a wildcard, or one that had a risk, is over: what it has taken is known now.
+    #[cold]
+    fn unusual_is_over(&self, trace: &Trace) {
+        if trace.need.is_risked() {
+            self.watch.uncount(self.risks(), trace.place);
+        } else {
+            self.watch.count(trace.need.key.as_class(Class::Found), 0, trace.place);
+            self.wild.set(self.wild.get().saturating_sub(1));
+            self.watch.no_longer_open(trace.need);
         }
     }
 
@@ -206,10 +259,13 @@ impl Inner {
     pub fn taken_back(&self, trace: &Trace) {
         match trace.need.key.class() {
             Some(Class::Sent) => self.watch.uncount(trace.need.key, trace.place),
-            Some(Class::Wanted) if trace.need.key.is_wild() => {
-                self.watch.count(trace.need.key.as_class(Class::Found), 0, trace.place);
+            Some(Class::Wanted) if trace.need.key.is_wild() => self.unusual_is_over(trace),
+            Some(Class::Wanted) => {
+                self.watch.uncount(trace.need.key.as_class(Class::Strayed), trace.place);
+                if trace.need.is_risked() {
+                    self.unusual_is_over(trace);
+                }
             }
-            Some(Class::Wanted) => self.watch.uncount(trace.need.key.as_class(Class::Strayed), trace.place),
             _ => {}
         }
     }
@@ -226,7 +282,8 @@ impl Inner {
     /// As [`Inner::entering`], of a call that is started: it never meets one that blocks.
     pub fn starting(&self, part: &Collective<'_>, place: Place) -> Trace {
         let mut trace = self.entering(part, place);
-        trace.need.key = Key::new(Class::Entered, self.context, None, Some(STARTED));
+        let nth = self.watch.count(Key::new(Class::Started, self.context, None, None), 0, place);
+        trace.need.key = Key::of_started(self.context, nth);
         trace
     }
 

@@ -7,6 +7,7 @@
 use crate::comm::element::{Element, Kind};
 use std::any::Any;
 use std::panic::Location;
+use std::sync::Arc;
 
 pub(crate) mod collective;
 pub(crate) mod exchange;
@@ -111,6 +112,40 @@ pub(crate) enum Request {
     Mpi(mpi::Request),
     /// Several messages; it knows its engine.
     Exchange(Box<exchange::Exchange>),
+}
+
+/// What a receive under way has got, as any thread may ask.
+pub(crate) enum Catch {
+    /// A message of that rank and tag.
+    Known(usize, i32),
+    /// To be looked at there.
+    Shared(Arc<dyn Caught>),
+}
+
+pub(crate) trait Caught: Send + Sync {
+    /// The rank and the tag of the message, once there is one.
+    fn caught(&self) -> Option<(usize, i32)>;
+}
+
+impl Caught for Catch {
+    fn caught(&self) -> Option<(usize, i32)> {
+        match self {
+            Catch::Known(source, tag) => Some((*source, *tag)),
+            Catch::Shared(there) => there.caught(),
+        }
+    }
+}
+
+impl Request {
+    /// Of a receive: what it has got, if this engine can tell while nobody waits for it.
+    pub fn catch(&self) -> Option<Catch> {
+        match self {
+            Request::Local(request) => request.catch(),
+            #[cfg(feature = "mpi")]
+            Request::Mpi(_) => None,
+            Request::Exchange(_) => None,
+        }
+    }
 }
 
 /// A message that has been taken from the queue and not received yet. Dropping it leaves it so for ever; see

@@ -1,6 +1,7 @@
 //! One run from its parameters to its verdict: the order of things, and who may fail when.
 
 use super::directory::{self, Made};
+use super::door::{Door, Listening};
 use super::keep::{Act, Keeper};
 use super::options::Options;
 use super::output::Output;
@@ -14,9 +15,10 @@ use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Verdict};
-use crate::output::files::{write_json, write_secret, write_text};
+use crate::output::files::{write_json, write_text};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use toml::{Table, Value};
 
@@ -46,14 +48,14 @@ use toml::{Table, Value};
 pub struct Run<K> {
     kernel: K,
     options: Options,
-    reporter: Box<dyn Reporter>,
+    reporter: Arc<dyn Reporter>,
 }
 
 impl<K: Kernel> Run<K> {
     /// A run of `kernel` that writes no files.
     pub fn new(kernel: K) -> Run<K> {
         let options = Options { no_output: true, ..Options::default() };
-        Run { kernel, options, reporter: Box::new(Silent) }
+        Run { kernel, options, reporter: Arc::new(Silent) }
     }
 
     /// All options at once, as the command line gives them. Ranks and threads are the launcher's business: here they
@@ -93,7 +95,7 @@ impl<K: Kernel> Run<K> {
 
     /// Who is told how it goes.
     pub fn reporter(mut self, reporter: Box<dyn Reporter>) -> Run<K> {
-        self.reporter = reporter;
+        self.reporter = reporter.into();
         self
     }
 
@@ -156,6 +158,7 @@ impl<K: Kernel> Run<K> {
         };
         made.keep();
         let door = Door::open(comm, path.as_deref());
+        let listening = Listening::start(comm, &self.reporter);
         let mut readings = Readings { setup: began.elapsed(), ..Readings::default() };
         let mut ticker = ticker;
         let begun = match &mut keeper {
@@ -169,7 +172,7 @@ impl<K: Kernel> Run<K> {
             .and_then(|stopped| {
                 self.conclude(comm, &mut data, output, &path, provenance, (at, stopped), readings)
             });
-        drop(door);
+        drop((listening, door));
         match summary {
             Ok(summary) => {
                 if comm.rank() == 0 {
@@ -383,30 +386,6 @@ struct Place {
     step: u64,
     /// Whether the kernel has said that it is done.
     broke: bool,
-}
-
-/// While it is there, people may look at the job: the run's directory says where.
-struct Door(Option<PathBuf>);
-
-impl Door {
-    /// On the rank whose process sees all ranks, if there is one. A job that cannot be looked at runs all the same.
-    fn open(comm: &Comm, directory: Option<&Path>) -> Door {
-        let file = directory.filter(|_| comm.rank() == 0).map(|directory| directory.join(directory::WATCH));
-        let opened = file.filter(|file| match comm.open_door() {
-            Some(Ok(endpoint)) => write_secret(file, &endpoint).is_ok(),
-            _ => false,
-        });
-        Door(opened)
-    }
-}
-
-impl Drop for Door {
-    fn drop(&mut self) {
-        if let Some(file) = &self.0 {
-            // Nobody answers there any more; a file that stays says no more than that.
-            let _ = std::fs::remove_file(file);
-        }
-    }
 }
 
 fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> Result<()> {

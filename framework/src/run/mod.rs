@@ -17,6 +17,7 @@
 
 mod command;
 mod directory;
+mod door;
 mod entry;
 mod execute;
 mod jobfile;

@@ -7,7 +7,7 @@ pub use crate::stop::Reason;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Is told how a run goes, on rank 0 only and from its thread.
+/// Is told how a run goes, on rank 0 only and, but for notes, from its thread.
 pub trait Reporter: Send + Sync {
     /// How far it is: often, but not more than ten times a second.
     fn progress(&self, progress: &Progress) {
@@ -17,6 +17,12 @@ pub trait Reporter: Send + Sync {
     /// Something that the reader should know at once.
     fn warning(&self, text: &str) {
         let _ = text;
+    }
+
+    /// Which rank the others are waiting for, while it computes longer than the patience; `None` once that is over. From
+    /// another thread, and repeated now and then.
+    fn late(&self, note: Option<&str>) {
+        let _ = note;
     }
 
     /// What came of it; all files are written.

@@ -17,8 +17,14 @@ pub struct Terminal {
 /// How progress is shown.
 enum Watched {
     Not,
-    Bar(ProgressBar),
-    Lines { to: Box<dyn Write + Send>, interval: Duration, last: Option<Instant> },
+    /// With what it says of the rate, and of a rank that others wait for.
+    Bar(ProgressBar, String, String),
+    Lines {
+        to: Box<dyn Write + Send>,
+        interval: Duration,
+        last: Option<Instant>,
+        late: bool,
+    },
 }
 
 impl Terminal {
@@ -35,14 +41,14 @@ impl Terminal {
 
     /// Shows progress as lines in `to`, the first after `interval`, the last at the end.
     pub fn lines(mut self, to: impl Write + Send + 'static, interval: Duration) -> Terminal {
-        self.progress = Mutex::new(Watched::Lines { to: Box::new(to), interval, last: None });
+        self.progress = Mutex::new(Watched::Lines { to: Box::new(to), interval, last: None, late: false });
         self
     }
 
     /// Shows progress as a bar on the terminal that is standard error.
     pub fn bar(mut self) -> Terminal {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        self.progress = Mutex::new(Watched::Bar(bar));
+        self.progress = Mutex::new(Watched::Bar(bar, String::new(), String::new()));
         self
     }
 }
@@ -57,7 +63,7 @@ impl Reporter for Terminal {
         let ended = progress.state != "running";
         match &mut *lock(&self.progress) {
             Watched::Not => {}
-            Watched::Bar(bar) => {
+            Watched::Bar(bar, said, late) => {
                 if bar.length() != progress.steps || bar.position() == 0 {
                     let template = match progress.steps {
                         Some(_) => "{prefix} {wide_bar} {percent:>3}%  {msg}",
@@ -75,13 +81,14 @@ impl Reporter for Terminal {
                 }
                 let left = progress.seconds_left.map(super::rate::duration);
                 let left = left.map(|left| format!(", {left} left")).unwrap_or_default();
-                bar.set_message(format!("{}{}", progress.rate, if ended { "" } else { &left }));
+                *said = format!("{}{}", progress.rate, if ended { "" } else { &left });
+                bar.set_message(format!("{said}{late}"));
                 bar.set_position(progress.step);
                 if ended {
                     bar.finish_and_clear();
                 }
             }
-            Watched::Lines { to, interval, last } => {
+            Watched::Lines { to, interval, last, .. } => {
                 let now = Instant::now();
                 let since = *last.get_or_insert(now);
                 if ended || now.duration_since(since) >= *interval {
@@ -89,6 +96,24 @@ impl Reporter for Terminal {
                     // Nothing can be done about a stream that is closed.
                     let _ = to.write_all(format!("{progress}\n").as_bytes()).and_then(|()| to.flush());
                 }
+            }
+        }
+    }
+
+    fn late(&self, note: Option<&str>) {
+        match &mut *lock(&self.progress) {
+            Watched::Not => {}
+            Watched::Bar(bar, said, late) => {
+                *late = note.map(|note| format!("; {note}")).unwrap_or_default();
+                bar.set_message(format!("{said}{late}"));
+            }
+            Watched::Lines { to, late, .. } => {
+                // Once: a log need not have every look at it.
+                if let (Some(note), false) = (note, *late) {
+                    // Nothing can be done about a stream that is closed.
+                    let _ = to.write_all(format!("{note}\n").as_bytes()).and_then(|()| to.flush());
+                }
+                *late = note.is_some();
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Ranks inside an ordinary `cargo test`.
 //!
 //! The Local engine, started and joined for one closure; jobs start with `launch`. [`explore`] does so once for every
-//! order in which the messages could come.
+//! order in which the messages could come; random programs are in [`random`].
 
 mod explore;
 mod orders;
+pub mod random;
 
 pub use explore::{Explored, FailingOrder, Orders, explore, replay};
 

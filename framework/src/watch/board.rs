@@ -5,10 +5,10 @@
 //! the same the rank has done nothing: neither sent nor received nor entered anything.
 
 use super::fixed::Fixed;
-use super::key::CONTEXTS;
+use super::key::{CONTEXTS, Key};
 use super::need::Need;
 use super::tally::Tally;
-use crate::engine::Place;
+use crate::engine::{Catch, Caught, Place};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ pub(crate) struct Board {
     pub(super) tally: Tally,
     contexts: Mutex<Vec<Context>>,
     list: Mutex<Vec<Listed>>,
+    /// Receives with a wildcard that are under way, and what they have got.
+    open: Mutex<Vec<(Need, Catch)>>,
     recent: [Memory; REMEMBERED],
     left: Mutex<Vec<String>>,
 }
@@ -172,6 +174,7 @@ impl Board {
             tally: Tally::new(),
             contexts: Mutex::default(),
             list: Mutex::default(),
+            open: Mutex::default(),
             recent: [const { Memory::empty() }; REMEMBERED],
             left: Mutex::default(),
         }
@@ -290,6 +293,38 @@ impl Board {
     /// The source line of the call that the rank is in or was in last.
     pub(super) fn last_place(&self) -> Option<Place> {
         self.place.get()
+    }
+
+    pub(super) fn leave_open(&self, need: Need, catch: Catch) {
+        lock(&self.open).push((need, catch));
+    }
+
+    pub(super) fn no_longer_open(&self, need: Need) {
+        let mut open = lock(&self.open);
+        if let Some(at) =
+            open.iter().position(|(known, _)| (known.key, known.number) == (need.key, need.number))
+        {
+            open.swap_remove(at);
+        }
+    }
+
+    /// The receives with a wildcard that have got a message and that the rank will wait for later, with its source and tag. Not
+    /// those that it waits for now: they let it go on, which others would have to see at the same time.
+    pub(super) fn caught(&self) -> Vec<(Key, usize, i32)> {
+        let open = lock(&self.open);
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let now: Vec<Need> = match self.read().call {
+            Some(call) if call.need.is_list() => call.list.iter().map(|listed| listed.need).collect(),
+            Some(call) => vec![call.need],
+            None => return Vec::new(),
+        };
+        let waits = |need: &Need| now.iter().any(|now| (now.key, now.number) == (need.key, need.number));
+        open.iter()
+            .filter(|(need, _)| !waits(need))
+            .filter_map(|(need, catch)| catch.caught().map(|(source, tag)| (need.key, source, tag)))
+            .collect()
     }
 
     /// What the rank leaves behind at its end.

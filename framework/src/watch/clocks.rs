@@ -1,6 +1,6 @@
 //! Since when the ranks of this process have been doing what they do.
 
-use super::board::Board;
+use super::board::{Board, Life};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,30 +13,50 @@ struct Clock {
     since: Instant,
     /// Whether it has been asked about.
     asked: bool,
+    /// Whether it has returned.
+    over: bool,
+}
+
+/// What has changed since the last look at the boards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// A rank has been blocked for as long as the patience, and was not before.
+    pub blocked: bool,
+    /// A rank has returned: who waits for it waits in vain.
+    pub over: bool,
 }
 
 impl Clocks {
     pub fn new(boards: &[Arc<Board>]) -> Clocks {
         let since = Instant::now();
-        let clock =
-            |board: &Arc<Board>| Clock { rank: board.rank, epoch: board.epoch(), since, asked: false };
+        let clock = |board: &Arc<Board>| Clock {
+            rank: board.rank,
+            epoch: board.epoch(),
+            since,
+            asked: false,
+            over: false,
+        };
         Clocks(boards.iter().map(clock).collect())
     }
 
-    /// Looks at the boards. Whether a rank has now been blocked for as long as `patience`, and was not before.
-    pub fn tick(&mut self, boards: &[Arc<Board>], patience: Duration) -> bool {
+    /// Looks at the boards.
+    pub fn tick(&mut self, boards: &[Arc<Board>], patience: Duration) -> Change {
         let now = Instant::now();
-        let mut trouble = false;
+        let mut change = Change::default();
         for (clock, board) in self.0.iter_mut().zip(boards) {
             let epoch = board.epoch();
             if epoch != clock.epoch {
                 (clock.epoch, clock.since, clock.asked) = (epoch, now, false);
             } else if !clock.asked && now - clock.since >= patience && board.is_blocked() {
                 clock.asked = true;
-                trouble = true;
+                change.blocked = true;
+            }
+            if !clock.over && board.life() == Life::Returned {
+                clock.over = true;
+                change.over = true;
             }
         }
-        trouble
+        change
     }
 
     pub fn since(&self, board: &Board, now: Instant) -> Duration {

@@ -16,6 +16,10 @@ pub(crate) enum Class {
     Entered = 5,
     /// Locks of the rank's part of a window that are held now.
     Held = 6,
+    /// Of the collective calls entered, those that were started for later, which never meet blocking ones; of no rank.
+    Started = 7,
+    /// Receives without a wildcard whose message one with a wildcard, started before and still open, may have taken; of no rank.
+    Risked = 8,
 }
 
 impl Class {
@@ -27,13 +31,15 @@ impl Class {
             4 => Class::Found,
             5 => Class::Entered,
             6 => Class::Held,
+            7 => Class::Started,
+            8 => Class::Risked,
             _ => return None,
         })
     }
 }
 
 const TAG_BITS: u32 = 21;
-const PEER_BITS: u32 = 24;
+const PEER_BITS: u32 = 23;
 const CONTEXT_BITS: u32 = 16;
 
 const TAG: u64 = (1 << TAG_BITS) - 1;
@@ -54,6 +60,18 @@ impl Key {
         Key(((class as u64) << CONTEXT_BITS | u64::from(context)) << (PEER_BITS + TAG_BITS)
             | peer << TAG_BITS
             | tag)
+    }
+
+    /// Of one collective call that was started for later: which one of these it is, in the place of a rank and a tag.
+    #[inline(always)]
+    pub fn of_started(context: u32, nth: u64) -> Key {
+        let number = nth & ((1 << (PEER_BITS + TAG_BITS)) - 1);
+        Key(((Class::Started as u64) << CONTEXT_BITS | u64::from(context)) << (PEER_BITS + TAG_BITS) | number)
+    }
+
+    /// Which one, of a collective call that was started for later.
+    pub fn nth(self) -> Option<u64> {
+        (self.class() == Some(Class::Started)).then_some(self.0 & ((1 << (PEER_BITS + TAG_BITS)) - 1))
     }
 
     pub fn class(self) -> Option<Class> {
@@ -95,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_key_comes_back_whole() {
-        for class in [Class::Sent, Class::Wanted, Class::Strayed, Class::Found, Class::Entered, Class::Held] {
+        let classes = (1..=8).map(|bits| Class::of(bits).expect("a class"));
+        for class in classes {
             for context in [0, 1, CONTEXTS] {
                 for peer in [None, Some(0), Some(7), Some((PEER - 1) as usize)] {
                     for tag in [None, Some(0), Some(TAG_MAX)] {
@@ -108,5 +127,8 @@ mod tests {
                 }
             }
         }
+        let started = Key::of_started(CONTEXTS, 1 << 40);
+        assert_eq!((started.context(), started.nth()), (CONTEXTS, Some(1 << 40)));
+        assert_eq!(Key::new(Class::Sent, 1, None, None).nth(), None);
     }
 }

@@ -4,10 +4,12 @@
 //! second look as at the first has stood still in between, and all first looks come before all second ones. So those who
 //! are found stuck, and have not moved, were blocked all at the same time, with nothing under way to them.
 
-use super::board::{Board, Life, Members, Seen};
-use super::graph::{Node, Wait, cores, stuck};
+use super::board::{Board, Context, Life, Members, Seen};
+use super::graph::{Node, cores, stuck};
 use super::key::{CONTEXTS, Class, Key};
+use super::leftovers::astray;
 use super::need::{Need, What, Who};
+use super::waits::{node, questions};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -48,6 +50,12 @@ pub(crate) struct NeedLook {
     pub peer: Option<u32>,
     pub tag: Option<i32>,
     pub number: u64,
+    /// Of a collective call that was started for later: which one of these.
+    pub nth: Option<u64>,
+    /// Whether the call itself has started it, after everything else that its rank has started.
+    pub is_last: bool,
+    /// Whether a receive with a wildcard may have taken its message.
+    pub is_risked: bool,
     /// Where it was started, if not by this call.
     pub origin: Option<String>,
 }
@@ -118,15 +126,19 @@ impl Board {
                         neighbors: context.neighbors.clone(),
                     });
                 }
+                let nth = need.key.nth();
                 NeedLook {
                     what: if need.key.context() == CONTEXTS { What::Nothing } else { need.what() },
                     element: need.element_code(),
                     who: need.whom(),
                     root: need.root_rank(),
                     id,
-                    peer: need.key.peer(),
-                    tag: need.key.tag(),
+                    peer: if nth.is_some() { None } else { need.key.peer() },
+                    tag: if nth.is_some() { None } else { need.key.tag() },
                     number: need.number,
+                    nth,
+                    is_last: need.is_last(),
+                    is_risked: need.is_risked(),
                     origin,
                 }
             };
@@ -184,17 +196,40 @@ impl Board {
                 place: count.place.map(|place| place.to_string()).unwrap_or_default(),
             });
         }
+        for (key, source, tag) in self.caught().into_iter().filter(|(key, ..)| about(*key)) {
+            let taken = Key::new(Class::Strayed, key.context(), Some(source), Some(tag));
+            for key in [key.as_class(Class::Found), taken] {
+                answer.add(key, &contexts);
+            }
+        }
         answer
     }
 }
 
 impl Answer {
-    fn get(&self, class: Class, peer: Option<u32>, tag: Option<i32>) -> u64 {
+    /// Counts one more.
+    fn add(&mut self, key: Key, contexts: &[Context]) {
+        let (Some(class), Some(context)) = (key.class(), contexts.get(key.context() as usize)) else {
+            return;
+        };
+        let (id, peer, tag) = (context.id, key.peer(), key.tag());
+        let same =
+            |count: &&mut CountLook| (count.id, count.class, count.peer, count.tag) == (id, class, peer, tag);
+        match self.counts.iter_mut().find(same) {
+            Some(count) => count.count = count.count.wrapping_add(1),
+            None => {
+                let world = peer.and_then(|peer| context.members.world(peer));
+                self.counts.push(CountLook { id, class, peer, world, tag, count: 1, place: String::new() });
+            }
+        }
+    }
+
+    pub(super) fn get(&self, class: Class, peer: Option<u32>, tag: Option<i32>) -> u64 {
         let found = self.counts.iter().find(|c| c.class == class && c.peer == peer && c.tag == tag);
         found.map_or(0, |count| count.count)
     }
 
-    fn of(&self, class: Class) -> impl Iterator<Item = &CountLook> {
+    pub(super) fn of(&self, class: Class) -> impl Iterator<Item = &CountLook> {
         self.counts.iter().filter(move |count| count.class == class)
     }
 }
@@ -233,6 +268,13 @@ pub(crate) struct Stuck {
     pub astray: Vec<Astray>,
 }
 
+impl Stuck {
+    /// Whether a rank has failed.
+    pub(crate) fn fails(&self) -> bool {
+        self.looks.iter().any(|look| look.life == Life::Failed)
+    }
+}
+
 /// Messages to a rank that waits for another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Astray {
@@ -253,7 +295,7 @@ pub(crate) struct Facts(HashMap<(u32, Query), Answer>);
 
 impl Facts {
     /// What rank `of` of the world has counted about `peer`.
-    fn about(&self, of: u32, id: u64, peer: Option<u32>) -> Option<&Answer> {
+    pub(super) fn about(&self, of: u32, id: u64, peer: Option<u32>) -> Option<&Answer> {
         self.0.get(&(of, Query { id: Some(id), peer }))
     }
 }
@@ -290,317 +332,4 @@ pub(super) fn needs(look: &RankLook) -> impl Iterator<Item = (&NeedLook, &Contex
     look.call
         .iter()
         .flat_map(|call| call.needs.iter().filter_map(|need| Some((need, call.contexts.get(&need.id)?))))
-}
-
-/// What must be asked to know whether a rank's needs can be met.
-fn questions(look: &RankLook) -> Vec<(u32, Query)> {
-    let mut all = Vec::new();
-    for (need, context) in needs(look) {
-        let (id, me) = (need.id, Some(context.me));
-        let world = |peer: u32| context.members.world(peer);
-        let mut ask =
-            |rank: Option<u32>, peer| all.extend(rank.map(|rank| (rank, Query { id: Some(id), peer })));
-        match need.what {
-            What::Message | What::Probe => {
-                ask(Some(look.rank), None);
-                match need.peer {
-                    Some(peer) => ask(world(peer), me),
-                    None => context.members.iter().for_each(|(_, rank)| ask(Some(rank), me)),
-                }
-            }
-            What::Receiver => {
-                ask(Some(look.rank), need.peer);
-                ask(need.peer.and_then(world), me);
-            }
-            What::Collective | What::SharedLock | What::ExclusiveLock => {
-                context.members.iter().for_each(|(_, rank)| ask(Some(rank), None));
-            }
-            What::Neighbors => context.neighbors.iter().for_each(|&peer| ask(world(peer), None)),
-            What::Nothing | What::All | What::Any => {}
-        }
-    }
-    all
-}
-
-fn node(look: &RankLook, looks: &[RankLook], facts: &Facts) -> Node {
-    match (look.life, &look.call) {
-        (Life::Returned | Life::Failed | Life::Lost, _) => Node::Gone,
-        (Life::Unseen, _) | (Life::Running, None) => Node::Live,
-        (Life::Running, Some(call)) => {
-            let waits = call.needs.iter().map(|need| match call.contexts.get(&need.id) {
-                Some(context) => wait(look, need, context, looks, facts).unwrap_or(Wait::Nothing),
-                None => Wait::Nothing,
-            });
-            let mut waits: Vec<Wait> = waits.collect();
-            match (waits.len(), call.any) {
-                (1, _) => Node::Waiting(waits.remove(0)),
-                (_, true) => Node::Waiting(Wait::Any(waits)),
-                (_, false) => Node::Waiting(Wait::All(waits)),
-            }
-        }
-    }
-}
-
-/// How one need can be met; `None` where that is not known.
-fn wait(
-    look: &RankLook,
-    need: &NeedLook,
-    context: &ContextLook,
-    looks: &[RankLook],
-    facts: &Facts,
-) -> Option<Wait> {
-    let (id, me) = (need.id, context.me);
-    let there = |met: bool, otherwise: Wait| if met { Wait::Nothing } else { otherwise };
-    let sure = |answer: &Answer| (!answer.unsure).then_some(());
-    match need.what {
-        What::Nothing | What::All | What::Any => Some(Wait::Nothing),
-        What::Message | What::Probe
-            if need.peer.is_none() || need.tag.is_none() || need.what == What::Probe =>
-        {
-            let unmatched = unmatched(look.rank, need, context, facts)?;
-            // Receives with the same wildcards that were started before take what comes first.
-            let own = facts.about(look.rank, id, None)?;
-            let before = match need.what {
-                What::Message => {
-                    need.number.saturating_sub(own.get(Class::Found, need.peer, need.tag)).max(1)
-                }
-                _ => 1,
-            };
-            let senders = match need.peer {
-                Some(peer) => vec![Wait::For(context.members.world(peer)?)],
-                None => context
-                    .members
-                    .iter()
-                    .filter(|(peer, _)| *peer != me)
-                    .map(|(_, rank)| Wait::For(rank))
-                    .collect(),
-            };
-            Some(there(unmatched >= before, Wait::Any(senders)))
-        }
-        What::Message | What::Probe => {
-            let (peer, sender) = (need.peer?, context.members.world(need.peer?)?);
-            let (own, sent) = (facts.about(look.rank, id, None)?, facts.about(sender, id, Some(me))?);
-            sure(own)?;
-            sure(sent)?;
-            let strayed = own.get(Class::Strayed, Some(peer), need.tag);
-            let sent = sent.get(Class::Sent, Some(me), need.tag);
-            // Counted modulo 2^64, because what was taken back is counted as less.
-            let left = sent.wrapping_sub(strayed) as i64;
-            Some(there(need.number == 0 || left >= need.number as i64, Wait::For(sender)))
-        }
-        What::Receiver => {
-            let receiver = context.members.world(need.peer?)?;
-            let theirs = facts.about(receiver, id, Some(me))?;
-            sure(theirs)?;
-            let taken = theirs.get(Class::Wanted, Some(me), need.tag).wrapping_add(theirs.get(
-                Class::Strayed,
-                Some(me),
-                need.tag,
-            )) as i64;
-            let wild = theirs.of(Class::Wanted).any(|wanted| {
-                let matches = (wanted.peer.is_none() || wanted.peer == Some(me))
-                    && (wanted.tag.is_none() || wanted.tag == need.tag);
-                let exact = wanted.peer.is_some() && wanted.tag.is_some();
-                matches && !exact && wanted.count > theirs.get(Class::Found, wanted.peer, wanted.tag)
-            });
-            Some(there(need.number == 0 || taken >= need.number as i64 || wild, Wait::For(receiver)))
-        }
-        What::Collective => {
-            let needed = |peer: u32| match need.who {
-                Who::Nobody => false,
-                Who::All => true,
-                Who::Root => need.root == Some(peer),
-                Who::Lower => peer < me,
-            };
-            missing(
-                need,
-                look,
-                context.members.iter().filter(|(peer, _)| *peer != me && needed(*peer)),
-                looks,
-                facts,
-            )
-        }
-        What::Neighbors => {
-            let neighbors =
-                context.neighbors.iter().filter_map(|&peer| Some((peer, context.members.world(peer)?)));
-            missing(need, look, neighbors.filter(|(peer, _)| *peer != me), looks, facts)
-        }
-        What::SharedLock | What::ExclusiveLock => {
-            let mut holders = Vec::new();
-            for (peer, rank) in context.members.iter().filter(|(peer, _)| *peer != me) {
-                let _ = peer;
-                let theirs = facts.about(rank, id, None)?;
-                sure(theirs)?;
-                let stands_in_the_way = theirs.of(Class::Held).any(|held| {
-                    held.peer == need.peer
-                        && (held.tag == Some(EXCLUSIVE) || need.what == What::ExclusiveLock)
-                });
-                if stands_in_the_way {
-                    holders.push(Wait::For(rank));
-                }
-            }
-            Some(there(holders.is_empty(), Wait::All(holders)))
-        }
-    }
-}
-
-/// The tags under which locks are counted.
-pub(crate) const SHARED: i32 = 1;
-pub(crate) const EXCLUSIVE: i32 = 2;
-
-/// Those who have not entered the collective call, or another one in its place.
-fn missing(
-    need: &NeedLook,
-    of: &RankLook,
-    whom: impl Iterator<Item = (u32, u32)>,
-    looks: &[RankLook],
-    facts: &Facts,
-) -> Option<Wait> {
-    if need.number == 0 {
-        return None;
-    }
-    let mut absent = Vec::new();
-    for (_, rank) in whom {
-        let theirs = facts.about(rank, need.id, None)?;
-        if theirs.unsure {
-            return None;
-        }
-        let entered = theirs.get(Class::Entered, None, None);
-        if entered < need.number
-            || looks.get(rank as usize).is_some_and(|look| other_call(need, of, look).is_some())
-        {
-            absent.push(Wait::For(rank));
-        }
-    }
-    Some(if absent.is_empty() { Wait::Nothing } else { Wait::All(absent) })
-}
-
-/// The other call that a rank makes where it should make this one of rank `of`.
-pub(super) fn other_call<'l>(need: &NeedLook, of: &RankLook, look: &'l RankLook) -> Option<&'l NeedLook> {
-    let collective = |need: &NeedLook| matches!(need.what, What::Collective | What::Neighbors);
-    needs(look).map(|(theirs, _)| theirs).find(|theirs| {
-        collective(need)
-            && collective(theirs)
-            && (theirs.id, theirs.number) == (need.id, need.number)
-            && ((theirs.what, theirs.root, theirs.tag) != (need.what, need.root, need.tag)
-                // A rank may no longer remember the name.
-                || named(theirs, look).zip(named(need, of)).is_some_and(|(one, other)| one != other))
-    })
-}
-
-/// The name of a collective call that a rank has entered, as far as it remembers.
-pub(super) fn named<'l>(need: &NeedLook, look: &'l RankLook) -> Option<&'l str> {
-    let recent = &look.call.as_ref()?.recent;
-    let call = recent.iter().find(|recent| (recent.id, recent.number) == (need.id, need.number))?;
-    Some(&call.name)
-}
-
-/// How many messages there are that a receive or probe of this pattern could take and that no started receive has. `None` if
-/// that is not known.
-fn unmatched(receiver: u32, need: &NeedLook, context: &ContextLook, facts: &Facts) -> Option<u64> {
-    let own = facts.about(receiver, need.id, None)?;
-    if own.unsure {
-        return None;
-    }
-    let mut total = 0;
-    for (peer, rank) in
-        context.members.iter().filter(|(peer, _)| need.peer.is_none_or(|wanted| wanted == *peer))
-    {
-        let theirs = facts.about(rank, need.id, Some(context.me))?;
-        if theirs.unsure {
-            return None;
-        }
-        for sent in theirs.of(Class::Sent).filter(|sent| sent.peer == Some(context.me)) {
-            if need.tag.is_none_or(|tag| sent.tag == Some(tag)) {
-                let taken = own.get(Class::Wanted, Some(peer), sent.tag).wrapping_add(own.get(
-                    Class::Strayed,
-                    Some(peer),
-                    sent.tag,
-                ));
-                total += (sent.count.wrapping_sub(taken) as i64).max(0) as u64;
-            }
-        }
-    }
-    Some(total)
-}
-
-/// Messages to the ranks at the core that they have never asked for, from those that they wait for.
-fn astray(looks: &[RankLook], cores: &[Vec<u32>], panel: &mut dyn Panel) -> Vec<Astray> {
-    let mut all = std::collections::BTreeSet::new();
-    for &rank in cores.iter().flatten().take(ASKED) {
-        let look = &looks[rank as usize];
-        let waits = needs(look).filter(|(need, _)| matches!(need.what, What::Message | What::Probe));
-        for (need, context) in waits {
-            let senders: Vec<u32> = match need.peer {
-                Some(peer) => context.members.world(peer).into_iter().collect(),
-                None => context.members.iter().map(|(_, rank)| rank).take(ASKED).collect(),
-            };
-            let everything = Query { id: None, peer: None };
-            let questions: Vec<(u32, Query)> =
-                std::iter::once(rank).chain(senders.iter().copied()).map(|rank| (rank, everything)).collect();
-            let answers = panel.ask(&questions);
-            let Some((own, theirs)) = answers.split_first() else { continue };
-            for (from, sent) in senders
-                .iter()
-                .zip(theirs)
-                .flat_map(|(&from, theirs)| theirs.of(Class::Sent).map(move |sent| (from, sent)))
-            {
-                let taken = |class| {
-                    let same =
-                        own.of(class).find(|c| c.id == sent.id && c.world == Some(from) && c.tag == sent.tag);
-                    same.map_or(0, |count| count.count)
-                };
-                let left =
-                    sent.count.wrapping_sub(taken(Class::Wanted)).wrapping_sub(taken(Class::Strayed)) as i64;
-                if let (Some(to), Some(tag), true) = (sent.world, sent.tag, left > 0)
-                    && to == rank
-                {
-                    let here = sent.id == need.id;
-                    all.insert(Astray { from, to, tag, here, count: left as u64, place: sent.place.clone() });
-                }
-            }
-        }
-    }
-    all.into_iter().collect()
-}
-
-/// The most ranks that are asked what they have sent that nobody has taken.
-const ASKED: usize = 16;
-
-/// What ranks that have all returned have left: messages that nobody has received, and what each of them did not end.
-pub(crate) fn leftovers(panel: &mut dyn Panel) -> Vec<String> {
-    let looks = panel.looks();
-    let everything = Query { id: None, peer: None };
-    let questions: Vec<(u32, Query)> = looks.iter().map(|look| (look.rank, everything)).collect();
-    let answers = panel.ask(&questions);
-    let mut taken: HashMap<(u32, u64, Option<u32>, Option<i32>), u64> = HashMap::new();
-    for (look, answer) in looks.iter().zip(&answers) {
-        for count in answer.of(Class::Wanted).chain(answer.of(Class::Strayed)) {
-            let sum = taken.entry((look.rank, count.id, count.world, count.tag)).or_default();
-            *sum = sum.wrapping_add(count.count);
-        }
-    }
-    let mut lines = Vec::new();
-    for (look, answer) in looks.iter().zip(&answers) {
-        for sent in answer.of(Class::Sent) {
-            let Some(to) =
-                sent.world.filter(|to| answers.get(*to as usize).is_some_and(|theirs| !theirs.unsure))
-            else {
-                continue;
-            };
-            let received = taken.get(&(to, sent.id, Some(look.rank), sent.tag)).copied().unwrap_or(0);
-            let (left, tag) = (sent.count.wrapping_sub(received) as i64, sent.tag.unwrap_or(0));
-            if left > 0 {
-                let what = if left == 1 { "a message".to_string() } else { format!("{left} messages") };
-                lines.push(format!(
-                    "rank {to} has never received {what} from rank {}, tag {tag} ({})",
-                    look.rank, sent.place
-                ));
-            }
-        }
-    }
-    for (look, left) in looks.iter().zip(panel.left()) {
-        lines.extend(left.iter().map(|what| format!("rank {} has never ended {what}", look.rank)));
-    }
-    lines
 }

@@ -4,7 +4,7 @@
 //! a rank has been blocked longer than the patience it looks at all of them (`look`), turns what the ranks need into a
 //! graph (`graph`), and reduces it: whoever runs, and whoever's message is under way, releases those who wait for it.
 //! Whom nothing can release is looked at a second time; if none of them has moved meanwhile, that is a proof, and
-//! `report` says it so that a person can act on it. README.md beside this file explains why the proof holds.
+//! `report` says it so that a person can act on it. `waits` says what each rank needs. README.md beside this file explains why the proof holds.
 //!
 //! Nothing here knows of an engine. How boards of other processes are read is in `net`.
 
@@ -13,6 +13,7 @@ mod clocks;
 mod fixed;
 pub(crate) mod graph;
 mod key;
+mod leftovers;
 mod look;
 mod near;
 mod need;
@@ -21,21 +22,22 @@ mod recall;
 mod report;
 mod tally;
 mod view;
+mod waits;
 
 pub use board::Life;
 pub(crate) use board::{Board, Listed, Members, Name};
 pub(crate) use key::{Class, Key};
-use look::leftovers;
-pub(crate) use look::{EXCLUSIVE, SHARED};
+use leftovers::leftovers;
 pub(crate) use near::{doing, why_stuck};
 pub(crate) use need::{Need, What, Who};
 pub use net::Endpoint;
-pub(crate) use net::{Hub, Outlets};
+pub(crate) use net::{Hub, Listener, Outlets};
 #[cfg(feature = "mpi")]
 pub(crate) use net::{Member, Secret, own_addresses};
 pub use view::RankView;
+pub(crate) use waits::{EXCLUSIVE, SHARED};
 
-use crate::engine::Place;
+use crate::engine::{Catch, Place};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +116,12 @@ impl Watch {
     }
 
     /// Lets people look at the job, if this process sees all of it: where they find it.
+    pub fn listen_for_late_ranks(&self, listener: Option<Listener>) {
+        if let Some(hub) = &self.hub {
+            hub.listen_for_late_ranks(listener);
+        }
+    }
+
     pub fn open_door(&self) -> Option<std::io::Result<Endpoint>> {
         self.hub.as_ref().map(|hub| hub.open_door())
     }
@@ -179,6 +187,21 @@ impl Watch {
     pub fn uncount(&self, key: Key, place: Place) {
         if self.on {
             self.board.tally.add(key, u64::MAX, 0, place);
+        }
+    }
+
+    /// A receive with a wildcard is under way: what it has got, if that can be seen.
+    #[cold]
+    pub fn leave_open(&self, need: Need, catch: Option<Catch>) {
+        if let (true, Some(catch)) = (self.on, catch) {
+            self.board.leave_open(need, catch);
+        }
+    }
+
+    /// It is over.
+    pub fn no_longer_open(&self, need: Need) {
+        if self.on {
+            self.board.no_longer_open(need);
         }
     }
 

@@ -5,7 +5,8 @@ use super::key::Key;
 /// One thing that a rank waits for, in three words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
-    /// What is needed, the code of the element kind, whose part in a collective call, and its root, above each other.
+    /// What is needed, the code of the element kind, whose part in a collective call, two flags, and its root, above each
+    /// other.
     first: u64,
     /// The message, the receive, the collective calls of a communicator, the lock.
     pub key: Key,
@@ -66,6 +67,11 @@ pub(crate) enum Who {
     Lower = 3,
 }
 
+/// The call itself has started it, after everything else that its rank has started.
+const LAST: u64 = 1 << 18;
+/// A receive whose message one with a wildcard may have taken.
+const RISKED: u64 = 1 << 19;
+
 /// No root.
 const NONE: u64 = 0xff_ffff;
 
@@ -84,7 +90,23 @@ impl Need {
 
     #[inline(always)]
     pub fn who(self, who: Who) -> Need {
-        Need { first: self.first & !(0xff << 16) | (who as u64) << 16, ..self }
+        Need { first: self.first & !(0b11 << 16) | (who as u64) << 16, ..self }
+    }
+
+    /// Started by the call that waits for it, after everything else that its rank has started.
+    #[inline(always)]
+    pub fn last(self) -> Need {
+        Need { first: self.first | LAST, ..self }
+    }
+
+    /// As needed, started some time ago.
+    #[inline(always)]
+    pub fn not_last(self) -> Need {
+        Need { first: self.first & !LAST, ..self }
+    }
+
+    pub fn risked(self) -> Need {
+        Need { first: self.first | RISKED, ..self }
     }
 
     #[inline(always)]
@@ -106,6 +128,15 @@ impl Need {
     #[inline(always)]
     pub fn what(&self) -> What {
         What::of(self.first)
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.first & LAST != 0
+    }
+
+    #[inline(always)]
+    pub fn is_risked(&self) -> bool {
+        self.first & RISKED != 0
     }
 
     pub(super) fn element_code(&self) -> u8 {
@@ -146,7 +177,7 @@ mod tests {
         let key = Key::new(Class::Wanted, 3, Some(5), Some(7));
         let message = Need::new(What::Message, key, 9).element(11);
         let reduce = Need::new(What::Collective, key, 88).who(Who::Root).root(Some(6));
-        for need in [Need::NOTHING, message, reduce, Need::list(What::Any)] {
+        for need in [Need::NOTHING, message, message.last(), reduce.risked(), Need::list(What::Any)] {
             assert_eq!(Need::of_words(need.words()), need);
         }
         assert_eq!((message.what(), message.element_code(), message.root_rank()), (What::Message, 11, None));
@@ -154,6 +185,9 @@ mod tests {
             (reduce.what(), reduce.whom(), reduce.root_rank()),
             (What::Collective, Who::Root, Some(6))
         );
+        let reduce = reduce.last().risked();
+        assert_eq!((reduce.whom(), reduce.root_rank(), reduce.is_last()), (Who::Root, Some(6), true));
+        assert!(reduce.is_risked() && !reduce.not_last().is_last() && !message.is_risked());
         assert_eq!(reduce.as_what(What::Neighbors).what(), What::Neighbors);
         assert_eq!((Need::NOTHING.what(), Need::NOTHING.root_rank()), (What::Nothing, None));
     }

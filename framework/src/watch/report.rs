@@ -2,8 +2,9 @@
 
 use super::board::{Life, Members};
 use super::graph::{Node, Wait};
-use super::look::{Astray, CallLook, ContextLook, NeedLook, RankLook, Stuck, needs, other_call};
+use super::look::{Astray, CallLook, ContextLook, NeedLook, RankLook, Stuck, needs};
 use super::need::What;
+use super::waits::other_call;
 use crate::comm::Kind;
 use crate::error::{Error, ErrorKind};
 use std::fmt::Write;

@@ -4,8 +4,9 @@ use super::board::{Board, Life};
 use super::graph::{Node, Wait};
 use super::key::Class;
 use super::look::RankLook;
-use super::report::doing;
+use super::report::{doing, ranks};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A rank of a running job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,4 +105,26 @@ pub(crate) fn views(looks: &[RankLook], nodes: &[Node], totals: &[Totals]) -> Ve
         trouble(a).cmp(&trouble(b)).then(b.since.total_cmp(&a.since)).then(a.rank.cmp(&b.rank))
     });
     views
+}
+
+/// Of the ranks that others wait for and that have made no call for longer than the patience, the one that has made none for the
+/// longest time.
+pub(crate) fn late(views: &[RankView], patience: Duration) -> Option<String> {
+    let waits_for = |rank: u32| views.iter().filter(move |view| view.waiting_on.contains(&rank));
+    let computes = |view: &&RankView| view.life == Life::Running && !view.blocked;
+    let late = views
+        .iter()
+        .filter(computes)
+        .filter(|view| view.since >= patience.as_secs_f64() && waits_for(view.rank).next().is_some())
+        .max_by(|a, b| a.since.total_cmp(&b.since))?;
+    let mut waiting: Vec<u32> = waits_for(late.rank).map(|view| view.rank).collect();
+    waiting.sort_unstable();
+    let place = if late.place.is_empty() { String::new() } else { format!(", after {}", late.place) };
+    let verb = if waiting.len() == 1 { "waits" } else { "wait" };
+    Some(format!(
+        "rank {} still computing since {:.0} s{place}; {} {verb} for it",
+        late.rank,
+        late.since,
+        ranks(&waiting)
+    ))
 }

@@ -22,6 +22,7 @@ mod nonblocking;
 mod operators;
 mod p2p;
 mod plans;
+mod random;
 mod redistribution;
 mod reducing;
 mod reference;
@@ -99,7 +100,7 @@ fn all() -> Vec<Case> {
         p2p: 2, Any [wildcards, large_messages, moved_large_vector, tags_select, many_sizes];
         p2p: 1, Buffered [to_self_blocking, buffered_before_received, moved_vectors];
         nonblocking: 1, Any [scope_gives_buffers_back, forgotten_handles_complete, owned_buffers, many_outstanding, test_until_done, scope_error_takes_back];
-        nonblocking: 2, Any [receiver_posts_first, dropped_owned_receive_is_cancelled, computing_receiver_is_served];
+        nonblocking: 2, Any [receiver_posts_first, dropped_owned_receive_is_cancelled, computing_receiver_is_served, receiver_elsewhere_serves_all];
         collective: 1, Any [barriers_order, bcast_from_every_root, reductions_agree_with_reference, allreduce_same_bits_everywhere, non_commutative_order, gathers, zero_lengths, arrays_and_functions, large_reductions, records];
         groups: 1, Any [split_by_parity, split_with_none, dup_keeps_messages_apart, nested_splits, many_communicators];
         groups: 1, Any [groups_of_communicators, comparisons, create_from_groups, create_group_without_the_others, many_groups_are_freed, shared_memory, names_and_attached_values];
@@ -119,6 +120,7 @@ fn all() -> Vec<Case> {
         reducing: 1, Any [reduce, allreduce, scan, exscan, reduce_scatter, reduce_scatter_block];
         under_way: 1, Any [many_kinds_at_once, blocking_meanwhile, hundreds_outstanding, forgotten, dropped, wildcards_see_no_collective, large, failed_scope, plans_out_of_turn];
         under_way: 2, Any [panicking_operator];
+        random: 2, Any [correct_programs];
         misuse: 1, Any [roots, lengths, blocks];
         misuse: 2, Any [overlaps];
         misuse: 2, CheckedMpi [disagreements, counts_that_disagree, nonblocking_disagreements];

@@ -1,6 +1,7 @@
 //! Scopes, requests and owned buffers.
 
 use super::p2p::{next, previous};
+use rankine::op::Sum;
 use rankine::{ANY_SOURCE, Comm, Error, Result, Test};
 
 pub fn scope_gives_buffers_back(world: &Comm) -> Result<()> {
@@ -172,4 +173,26 @@ pub fn computing_receiver_is_served(world: &Comm) -> Result<()> {
     }
     world.barrier()?;
     world.send(&vec![world.rank() as u32; len], 0, 6)
+}
+
+/// Several senders at once find the receiver with its receives posted and asleep in a collective call: each is served, also
+/// one that meets another in the receiver's inbox just before it goes to sleep itself.
+pub fn receiver_elsewhere_serves_all(world: &Comm) -> Result<()> {
+    for (round, len) in [1usize, 200, 30_000, 200_000].into_iter().cycle().take(40).enumerate() {
+        let receiver = round % world.size();
+        let data = vec![round as u64; len];
+        if world.rank() == receiver {
+            let others = (0..world.size()).filter(|&rank| rank != receiver);
+            let receives = others.map(|rank| world.irecv_owned(Vec::<u64>::with_capacity(len), rank, 4));
+            let receives = receives.collect::<Result<Vec<_>>>()?;
+            assert_eq!(world.allreduce(1u64, Sum)?, world.size() as u64);
+            for receive in receives {
+                assert_eq!(receive.wait()?.0, data);
+            }
+        } else {
+            world.ssend(&data, receiver, 4)?;
+            assert_eq!(world.allreduce(1u64, Sum)?, world.size() as u64);
+        }
+    }
+    Ok(())
 }

@@ -1,10 +1,12 @@
-//! Every kind of hang, on both engines and where orders are explored: what the watch says of it, word for word. And what a job warns of that ends well.
+//! Every kind of hang, on both engines and where orders are explored: what the watch says of it, word for word. Random
+//! programs with a mistake, as jobs. And what a job warns of that ends well.
 //!
 //! Alone, this program runs the cases on the Local engine, and each as a job of its own under the launcher that
 //! `RANKINE_MPIRUN` names, if it was built with MPI. A job is this same program with `--case`. Reports are compared with
 //! `golden/`; `UPDATE_GOLDEN=1` writes them.
 
 mod cases;
+mod random;
 
 use cases::{CASES, Case, LEFT_BEHIND};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -27,6 +29,11 @@ fn main() -> std::process::ExitCode {
         let job = Launch::new().checked(case.checked).patience(PATIENCE).run(move |world| run(&world));
         return rankine::launch::exit(job);
     }
+    if let [_, flag, name] = &arguments[..]
+        && flag == "--random"
+    {
+        return random::run(name);
+    }
     let mut trials = Vec::new();
     for case in CASES {
         for &ranks in case.ranks {
@@ -45,6 +52,7 @@ fn main() -> std::process::ExitCode {
     trials.push(Trial::test("local::left_behind::2", || local_warnings(&LEFT_BEHIND, 2)));
     if cfg!(feature = "mpi") {
         trials.push(Trial::test("mpi::left_behind::2", || mpi_warnings(&LEFT_BEHIND, 2)));
+        trials.extend(random::trials());
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -76,7 +84,7 @@ fn local_warnings(case: &Case, ranks: usize) -> Result<(), Failed> {
 }
 
 fn mpi_warnings(case: &Case, ranks: usize) -> Result<(), Failed> {
-    let output = job(case, ranks)?;
+    let output = job(["--case", case.name], ranks)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(format!("{}, and said:\n{said}", output.status).into());
@@ -86,22 +94,27 @@ fn mpi_warnings(case: &Case, ranks: usize) -> Result<(), Failed> {
 }
 
 fn mpi(case: &'static Case, ranks: usize) -> Result<(), Failed> {
-    let output = job(case, ranks)?;
+    let output = job(["--case", case.name], ranks)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.code() != Some(5) {
         return Err(format!("{}, and said:\n{said}", output.status).into());
     }
-    let Some(start) = said.find("error[deadlock]: ") else {
-        return Err(format!("no report in:\n{said}").into());
-    };
+    match report_in(&said) {
+        Some(report) => compare(case, ranks, "mpi", &report),
+        None => Err(format!("no report in:\n{said}").into()),
+    }
+}
+
+/// The watch's report among what a job and its launcher have said.
+fn report_in(said: &str) -> Option<String> {
+    let start = said.find("error[deadlock]: ")?;
     // What launchers add comes after an empty line or a line of dashes.
     let lines = said[start..].lines().enumerate().take_while(|(i, line)| *i == 0 || line.starts_with("  "));
-    let report: String = lines.map(|(_, line)| format!("{line}\n")).collect();
-    compare(case, ranks, "mpi", &report)
+    Some(lines.map(|(_, line)| format!("{line}\n")).collect())
 }
 
 /// Runs this program as a job.
-fn job(case: &Case, ranks: usize) -> Result<std::process::Output, Failed> {
+fn job(words_to_it: [&str; 2], ranks: usize) -> Result<std::process::Output, Failed> {
     let launcher = std::env::var("RANKINE_MPIRUN")
         .map_err(|_| "set RANKINE_MPIRUN to a launcher, such as `mpirun --oversubscribe`")?;
     let mut words = launcher.split_whitespace();
@@ -109,7 +122,7 @@ fn job(case: &Case, ranks: usize) -> Result<std::process::Output, Failed> {
         .args(words)
         .args(["-n", &ranks.to_string()])
         .arg(std::env::current_exe().map_err(|error| error.to_string())?)
-        .args(["--case", case.name])
+        .args(words_to_it)
         .output()
         .map_err(|error| format!("{launcher}: {error}"))?;
     Ok(output)

@@ -1,5 +1,5 @@
-//! `rankine bench`: what messages cost here, on every engine there is, beside C and the bare machine; and what arrays cost
-//! that are spread over ranks (`arrays`).
+//! `rankine bench`: what messages cost here, on every engine there is, beside C and the bare machine; what arrays cost
+//! that are spread over ranks (`arrays`); and how often the watch is right (`watch`).
 //!
 //! The sides are measured in turn within one run, since the host moves the cores and shares the memory: what counts
 //! is the median of the ratios of neighbours in time. Nothing is asserted; `docs/performance.md` says what came out.
@@ -14,6 +14,7 @@ mod report;
 mod stage;
 #[cfg(feature = "mpi")]
 mod twin;
+mod watch;
 
 use operation::Operation;
 use rankine::launch::Launcher;
@@ -36,6 +37,8 @@ pub enum Bench {
     /// Alone it measures the Local engine, under mpirun the Mpi engine, and the Local engine with as many ranks in one of the
     /// processes: mpirun -n 2 --bind-to none rankine bench arrays
     Arrays(arrays::Arrays),
+    /// How often the watch is right about random programs: what it finds, misses and names
+    Watch(watch::Watch),
 }
 
 /// How it is measured.
@@ -75,6 +78,7 @@ pub fn bench(bench: Bench) -> Result<()> {
     match bench {
         Bench::Messaging(wanted) => messaging(wanted),
         Bench::Arrays(wanted) => arrays::bench(wanted),
+        Bench::Watch(wanted) => watch::watch(&wanted),
     }
 }
 

@@ -190,8 +190,15 @@ impl Raw {
     }
 
     fn step(&self, call: Name, step: Step, place: Place) -> Outcome<()> {
-        let _in = self.comm.inner.collective_in(self.context, call, place);
-        self.engine.step(step, place)
+        let outcome = {
+            let _in = self.comm.inner.collective_in(self.context, call, place);
+            self.engine.step(step, place)
+        };
+        if matches!(outcome, Err(Fault::Mismatch(_))) {
+            // Ranks were in different windows, perhaps: where they meet next, all have come as often.
+            self.comm.inner.not_entered(self.context, place);
+        }
+        outcome
     }
 
     /// Ends the epoch after its closure, which may have failed: its error comes first.

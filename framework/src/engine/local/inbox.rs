@@ -8,11 +8,11 @@ use super::letter::{Letter, Loan, Want};
 use super::parker::Parker;
 use super::queue::{NONE, Queue, UNKEYED, bucket};
 use super::ring::Ring;
-use super::sync::{AtomicU32, Ordering, Padded, UnsafeCell};
+use super::sync::{AtomicU32, Ordering, Padded, UnsafeCell, light_fence};
 use super::turns::Act;
 use super::{World, is_authors};
 use crate::comm::element::Kind;
-use crate::engine::{Envelope, From, Outcome};
+use crate::engine::{Caught, Envelope, From, Outcome};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(super) type Link = Arc<Ring<Letter>>;
@@ -68,6 +68,9 @@ pub(super) struct Ticket {
     ended: AtomicU32,
     /// Where the receive stands among the posted; under the inbox's lock.
     place: AtomicU32,
+    /// Of the message: one more than its source, and its tag. For whoever looks on; see [`Caught`].
+    source: AtomicU32,
+    tag: AtomicU32,
     /// Written before `ended` by whoever ends the receive, read after it by the rank that waits.
     outcome: UnsafeCell<Option<Outcome<Envelope>>>,
 }
@@ -79,13 +82,20 @@ unsafe impl Send for Ticket {}
 
 impl Ticket {
     pub fn new() -> Ticket {
-        Ticket { ended: AtomicU32::new(0), place: AtomicU32::new(NONE), outcome: UnsafeCell::new(None) }
+        Ticket {
+            ended: AtomicU32::new(0),
+            place: AtomicU32::new(NONE),
+            source: AtomicU32::new(0),
+            tag: AtomicU32::new(0),
+            outcome: UnsafeCell::new(None),
+        }
     }
 
     /// As new, for another receive. The last one is over: whoever ended it does no more than drop its reference.
     pub fn renew(&self) {
         drop(self.take());
         self.ended.store(0, Ordering::Relaxed);
+        self.source.store(0, Ordering::Relaxed);
         self.place.store(NONE, Ordering::Relaxed);
     }
 
@@ -104,9 +114,20 @@ impl Ticket {
     }
 
     fn end(&self, outcome: Outcome<Envelope>) {
+        if let Ok(Envelope { source, tag, .. }) = &outcome {
+            self.tag.store(*tag as u32, Ordering::Relaxed);
+            self.source.store(*source as u32 + 1, Ordering::Release);
+        }
         // SAFETY: it has not ended, so nobody reads, and a posted receive is ended once.
         self.outcome.with_mut(|place| unsafe { *place = Some(outcome) });
         self.ended.store(1, Ordering::Release);
+    }
+}
+
+impl Caught for Ticket {
+    fn caught(&self) -> Option<(usize, i32)> {
+        let source = self.source.load(Ordering::Acquire).checked_sub(1)?;
+        Some((source as usize, self.tag.load(Ordering::Relaxed) as i32))
     }
 }
 
@@ -422,7 +443,8 @@ impl Sorted {
         inbox.posted.store(self.posted.len() as u32, Ordering::Relaxed);
         // A sender looks at `posted` after its letter is in the ring, we look into the rings after `posted` is stored.
         // At the same instant both may miss each other: then whoever waits first looks again, and before it sleeps
-        // behind a fence for both.
+        // behind a fence for both, which meets this one.
+        light_fence();
         self.drain_all(world, inbox);
         if world.turns.is_some() {
             self.settle(world, inbox);

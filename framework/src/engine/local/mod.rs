@@ -207,8 +207,15 @@ impl World {
     /// Blocks rank `me` until `ready`: watches, gives way, sleeps.
     #[inline]
     fn wait(&self, me: usize, mut ready: impl FnMut() -> bool) -> crate::engine::Outcome<()> {
+        self.wait_looking(me, |_| ready())
+    }
+
+    /// As [`World::wait`], where `ready` is told which look it is: what may be missed at a glance must not be missed at the
+    /// last look.
+    #[inline]
+    fn wait_looking(&self, me: usize, mut ready: impl FnMut(Glance) -> bool) -> crate::engine::Outcome<()> {
         for spin in 0..self.patience.spins {
-            if ready() {
+            if ready(Glance::Passing) {
                 return Ok(());
             }
             // A pause costs some of the first nanoseconds, where most waits end.
@@ -220,14 +227,14 @@ impl World {
     }
 
     #[cold]
-    fn wait_long(&self, me: usize, ready: &mut dyn FnMut() -> bool) -> crate::engine::Outcome<()> {
+    fn wait_long(&self, me: usize, ready: &mut dyn FnMut(Glance) -> bool) -> crate::engine::Outcome<()> {
         if let Some(turns) = &self.turns {
-            let mut look = || if ready() { Look::Go } else { Look::Blocked };
+            let mut look = || if ready(Glance::Last) { Look::Go } else { Look::Blocked };
             return self.in_turn(turns, me, &mut look).map(drop);
         }
         let mut yields = 0;
         loop {
-            if ready() {
+            if ready(Glance::Passing) {
                 return Ok(());
             }
             if self.aborted() {
@@ -237,10 +244,19 @@ impl World {
                 yields += 1;
                 std::thread::yield_now();
             } else {
-                self.inboxes[me].parker.park(|| ready() || self.aborted());
+                self.inboxes[me].parker.park(|| ready(Glance::Last) || self.aborted());
             }
         }
     }
+}
+
+/// How closely a rank looks whether it can go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Glance {
+    /// It will look again.
+    Passing,
+    /// It goes to sleep if it finds nothing.
+    Last,
 }
 
 impl Local {

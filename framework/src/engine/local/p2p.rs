@@ -2,10 +2,10 @@
 //!
 //! Nonblocking ones are in `request`, matched probes in `matched`.
 
-use super::Local;
 use super::inbox::{Inbox, Sorted};
 use super::letter::{Body, INLINE, Letter, Loan, Want};
 use super::ring::Ring;
+use super::{Glance, Local};
 use crate::comm::element::{Element, Kind};
 use crate::engine::{Envelope, Fault, From, Mode, Outcome, Tagged};
 use std::any::TypeId;
@@ -154,6 +154,7 @@ impl Local {
     }
 
     /// If the receiver has posted receives, sorts our letters there: the copy is then done here, without it.
+    #[inline]
     pub(super) fn hand_over(&self, to: usize) {
         let inbox: &Inbox = &self.world.inboxes[to];
         if inbox.has_posted()
@@ -162,6 +163,18 @@ impl Local {
         {
             sorted.drain(&self.world, inbox, self.world.link(to, self.me));
             drop(sorted);
+            inbox.tell_owner();
+        }
+    }
+
+    /// As [`Local::hand_over`]. At the last look it waits for whoever holds the inbox now: that may be another sender, which
+    /// sorts its own letters only, so that nobody would wake us.
+    pub(super) fn offer(&self, to: usize, glance: Glance) {
+        let inbox: &Inbox = &self.world.inboxes[to];
+        if glance == Glance::Passing {
+            self.hand_over(to);
+        } else if inbox.posted() != 0 && !self.is_explored() {
+            inbox.lock().drain(&self.world, inbox, self.world.link(to, self.me));
             inbox.tell_owner();
         }
     }
@@ -191,9 +204,9 @@ impl Local {
             return Ok(());
         }
         // From here on the receiver is told of us by the letter, and tells us by waking.
-        let waited = self.world.wait(self.me, || {
+        let waited = self.world.wait_looking(self.me, |glance| {
             loan.returned() || {
-                self.hand_over(to);
+                self.offer(to, glance);
                 loan.returned()
             }
         });

@@ -2,14 +2,14 @@
 //!
 //! How letters travel is in `p2p`; who matches them, in `inbox`.
 
-use super::Local;
 use super::collective::Joined;
 use super::inbox::Ticket;
 use super::letter::{Loan, Want};
 use super::p2p::BUFFERED;
+use super::{Glance, Local};
 use crate::comm::element::Kind;
 use crate::engine::many::{Ended, Many};
-use crate::engine::{self, Engine, Envelope, Fault, From, Mode, Outcome, Tagged};
+use crate::engine::{self, Catch, Engine, Envelope, Fault, From, Mode, Outcome, Tagged};
 use std::sync::Arc;
 
 /// A nonblocking operation of this engine.
@@ -84,6 +84,22 @@ impl Request {
         match &mut self.0 {
             State::Plan(plan) => &mut plan.now,
             state => state,
+        }
+    }
+}
+
+impl Request {
+    /// See [`engine::Request::catch`].
+    pub fn catch(&self) -> Option<Catch> {
+        match &self.0 {
+            State::Over(Some(Ok(envelope))) => Some(Catch::Known(envelope.source, envelope.tag)),
+            State::Receive(ticket, _) => Some(Catch::Shared(ticket.clone())),
+            State::Plan(plan) => match &plan.now {
+                State::Over(Some(Ok(envelope))) => Some(Catch::Known(envelope.source, envelope.tag)),
+                State::Receive(ticket, _) => Some(Catch::Shared(ticket.clone())),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }
@@ -202,7 +218,7 @@ impl Local {
         let over = match state {
             State::Over(outcome) => return outcome.take(),
             State::Receive(ticket, _) => ticket.ended(),
-            State::Send(lending) => self.is_back(lending),
+            State::Send(lending) => self.is_back(lending, Glance::Passing),
             State::Collective(joined) => {
                 let outcome = self.peek_collective(joined)?;
                 *state = State::Over(None);
@@ -214,9 +230,9 @@ impl Local {
     }
 
     /// Whether a send's receiver has copied; if it asks for the letter, the copy is made here.
-    fn is_back(&self, lending: &Lending) -> bool {
+    fn is_back(&self, lending: &Lending, glance: Glance) -> bool {
         lending.loan.returned() || {
-            self.hand_over(lending.dest);
+            self.offer(lending.dest, glance);
             lending.loan.returned()
         }
     }
@@ -348,7 +364,9 @@ impl Local {
             if !ended.is_empty() {
                 return Ok(());
             }
-            self.world.wait(self.me, || inbox.any_ready() || inbox.changes() != changes || any_back(many))?;
+            self.world.wait_looking(self.me, |glance| {
+                inbox.any_ready() || inbox.changes() != changes || any_back(many, glance)
+            })?;
         }
     }
 
@@ -385,12 +403,12 @@ fn harvest(
 }
 
 /// Whether the receiver of any of the sends has copied, or there is something to do for a collective.
-fn any_back(many: &mut dyn Many) -> bool {
+fn any_back(many: &mut dyn Many, glance: Glance) -> bool {
     let mut back = false;
     let mut look = |engine: &Engine, request: &mut engine::Request| {
         if let (Engine::Local(local), engine::Request::Local(request)) = (engine, request) {
             back |= match request.state() {
-                State::Send(lending) => local.is_back(lending),
+                State::Send(lending) => local.is_back(lending, glance),
                 State::Collective(joined) => local.stirs(joined),
                 _ => false,
             };

@@ -3,7 +3,7 @@
 use super::super::board::{Board, Life};
 use super::super::clocks::{Clocks, pace};
 use super::super::look::{Answer, Finding, Panel, Query, RankLook, examine, survey};
-use super::super::view::{Totals, views};
+use super::super::view::{Totals, late, views};
 use super::super::{Settings, leftovers, report};
 use super::answer::answer;
 use super::host::{Event, Host};
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,12 @@ struct Shared {
     stop: AtomicBool,
     /// All ranks have returned, and what they left has been told.
     ended: AtomicBool,
+    /// Who wants to know whom the others are waiting for.
+    listener: Mutex<Option<Listener>>,
 }
+
+/// Is told which rank others wait for that computes for long, and that nobody does any more; from the watch's thread.
+pub(crate) type Listener = Box<dyn Fn(Option<&str>) + Send>;
 
 /// Asks the hub to listen at these addresses, if it does not listen yet.
 struct DoorRequest {
@@ -79,6 +84,8 @@ impl Hub {
             replies: HashMap::new(),
             viewers: Vec::new(),
             trouble: false,
+            over: false,
+            noted: false,
             questions: 0,
             outlets,
             requests,
@@ -105,6 +112,11 @@ impl Hub {
         self.doors.lock().map_err(|_| gone())?.send(request).map_err(|_| gone())?;
         (&self.wake).write_all(&[0])?;
         endpoint.recv_timeout(Duration::from_secs(5)).map_err(|_| gone())?
+    }
+
+    /// From now on `listener`, or nobody, is told whom the others are waiting for.
+    pub fn listen_for_late_ranks(&self, listener: Option<Listener>) {
+        *self.shared.listener.lock().unwrap_or_else(PoisonError::into_inner) = listener;
     }
 
     /// Waits until what all ranks have left has been told; they have returned.
@@ -140,12 +152,18 @@ impl Drop for Hub {
     }
 }
 
+/// How long a job may take to go down after a rank has failed.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// How long members have to answer.
 const ANSWERS: Duration = Duration::from_millis(900);
 
 /// How long after a look that has shown nothing there is another one, while ranks stay blocked: for what may have been
 /// unknown then.
 const AGAIN: Duration = Duration::from_secs(20);
+
+/// The same while it is shown whom they wait for.
+const AGAIN_NOTED: Duration = Duration::from_secs(2);
 
 struct Body {
     boards: Arc<[Arc<Board>]>,
@@ -164,6 +182,10 @@ struct Body {
     replies: HashMap<u64, Reply>,
     viewers: Vec<u64>,
     trouble: bool,
+    /// Whether a rank of another process has said that it has returned.
+    over: bool,
+    /// Whether the listener has been told of a rank.
+    noted: bool,
     questions: u64,
     outlets: Outlets,
     requests: Receiver<DoorRequest>,
@@ -173,10 +195,13 @@ struct Body {
 impl Body {
     fn run(&mut self) {
         let mut again = None;
-        let mut told_unseen = false;
+        let (mut told_unseen, mut failing) = (false, None);
         while !self.shared.stop.load(Ordering::Acquire) {
             self.attend(pace(self.settings.patience));
-            self.trouble |= self.clocks.tick(&self.boards, self.settings.patience);
+            let change = self.clocks.tick(&self.boards, self.settings.patience);
+            let over = std::mem::take(&mut self.over) || change.over;
+            // Where nobody waits nobody asks; those who wait may wait for one that is through now.
+            self.trouble |= change.blocked || (over && again.is_some());
             for viewer in std::mem::take(&mut self.viewers) {
                 let views = self.views();
                 if let Some(host) = &mut self.host {
@@ -196,9 +221,17 @@ impl Body {
                     if blocked && !told_unseen {
                         told_unseen = self.tell_unseen();
                     }
-                    blocked.then(|| Instant::now() + AGAIN.max(self.settings.patience))
+                    let again = if self.note_late(blocked) { AGAIN_NOTED } else { AGAIN };
+                    blocked.then(|| Instant::now() + again.max(self.settings.patience))
                 }
                 Finding::Moving => Some(Instant::now() + pace(self.settings.patience)),
+                // A rank that has failed brings the job down and says why; this would only say that others miss it.
+                Finding::Stuck(found)
+                    if found.fails() && failing.is_none_or(|at: Instant| at.elapsed() < GRACE) =>
+                {
+                    failing.get_or_insert_with(Instant::now);
+                    Some(Instant::now() + pace(self.settings.patience))
+                }
                 Finding::Stuck(found) => return (self.outlets.stuck)(report::deadlock(&found)),
             };
         }
@@ -253,6 +286,7 @@ impl Body {
             Event::Said(from, Word::Ended(life)) => {
                 if let Some(rank) = self.rank_of(from) {
                     self.lives[rank] = Some(life);
+                    self.over |= life == Life::Returned;
                 }
             }
             Event::Said(from, Word::Blocked) => self.trouble |= self.rank_of(from).is_some(),
@@ -292,6 +326,22 @@ impl Body {
             (self.outlets.told)(left.join("\n"));
         }
         self.shared.ended.store(true, Ordering::Release);
+    }
+
+    /// Tells the listener, if there is one, which rank has computed for long while others wait for it. Whether there is one.
+    fn note_late(&mut self, blocked: bool) -> bool {
+        let shared = self.shared.clone();
+        let listener = || shared.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if listener().is_none() {
+            return false;
+        }
+        // Ranks have some time to answer: nobody who ends the listening waits for that.
+        let note = if blocked { late(&self.views(), self.settings.patience) } else { None };
+        if note.is_some() || self.noted {
+            listener().as_ref().inspect(|tell| tell(note.as_deref()));
+        }
+        self.noted = note.is_some();
+        self.noted
     }
 
     /// If ranks cannot be asked, that is why nothing is known of those that wait for them. Whether it was told.

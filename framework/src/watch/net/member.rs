@@ -110,7 +110,7 @@ impl Body {
             let order = guest.hear(pace(self.settings.patience), Some(&self.woken))?;
             // Only a waker writes, and only to wake.
             let _ = (&self.woken).read(&mut [0; 64]);
-            if clocks.tick(&self.board, self.settings.patience) {
+            if clocks.tick(&self.board, self.settings.patience).blocked {
                 guest.say(&Word::Blocked)?;
             }
             if self.board[0].life() != told {
@@ -132,7 +132,7 @@ impl Body {
             if self.stopped() {
                 return;
             }
-            if clocks.tick(&self.board, self.settings.patience) {
+            if clocks.tick(&self.board, self.settings.patience).blocked {
                 let look = self.board[0].look(clocks.since(&self.board[0], Instant::now()));
                 let place = look.call.as_ref().map_or("", |call| &call.place);
                 let (rank, since) = (self.board[0].rank, look.since.as_secs_f64());

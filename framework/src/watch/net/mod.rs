@@ -15,7 +15,7 @@ mod talk;
 mod tests;
 mod wire;
 
-pub(crate) use hub::{Hub, Outlets};
+pub(crate) use hub::{Hub, Listener, Outlets};
 #[cfg(feature = "mpi")]
 pub(crate) use member::Member;
 pub(crate) use wire::Secret;
