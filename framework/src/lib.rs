@@ -15,6 +15,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod collection;
 mod comm;
 mod engine;
 mod error;
@@ -26,6 +27,7 @@ pub mod launch;
 pub mod output;
 mod redistribute;
 pub mod run;
+pub mod sparse;
 mod stop;
 pub mod testing;
 pub mod timing;
@@ -33,6 +35,7 @@ pub mod watch;
 
 /// The crate behind [`Element`]: views of elements as bytes and back.
 pub use bytemuck;
+pub use collection::DistVec;
 pub use comm::{
     ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
     NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,

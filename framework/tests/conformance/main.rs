@@ -5,6 +5,7 @@
 //! on the Mpi engine. A case is a function of a communicator, and knows of no engine.
 
 mod alltoallw;
+mod collections;
 mod collective;
 mod dice;
 mod errors;
@@ -14,6 +15,7 @@ mod grid_alltoall;
 mod groups;
 mod many;
 mod matched;
+mod matrices;
 mod misuse;
 mod modes;
 mod moving;
@@ -27,6 +29,7 @@ mod redistribution;
 mod reducing;
 mod reference;
 mod reproducible;
+mod solvers;
 mod soundness;
 mod sparse;
 mod stress;
@@ -148,6 +151,9 @@ fn all() -> Vec<Case> {
         alltoallw: 2, Any [pairs_that_disagree];
         views: 2, Any [columns_are_slices, lengths_that_differ];
         redistribution: 1, Any [every_pair_of_decompositions, any_element, axes_in_any_order, sub_communicators, many_small_pieces_and_large_ones, again_and_again, keeps_out_of_the_way, plans_that_cannot_be];
+        matrices: 1, Any [products, triplets_from_anywhere, products_keep_their_bits, misuse, files_of_every_kind, files_come_back, hostile_files];
+        solvers: 1, Any [poisson_in_two_dimensions, dense_references, a_stencil_without_a_matrix, iterations_keep_their_bits, gauss_seidel_by_blocks, ends_that_are_not_solutions];
+        collections: 1, Any [sorts, keys_by_key, words, chains];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }
