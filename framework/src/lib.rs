@@ -26,6 +26,7 @@ pub mod kernel;
 pub mod launch;
 pub mod output;
 mod redistribute;
+pub mod particles;
 pub mod run;
 pub mod sparse;
 mod stop;

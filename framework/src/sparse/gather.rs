@@ -28,13 +28,15 @@ struct In<T: Value> {
     place: Range<usize>,
 }
 
+type Back<T> = (Vec<RecvPlan<T>>, Vec<SendPlan<T>>);
+
 /// The messages of a matrix.
 pub(super) struct Gather<T: Value> {
     columns: Distribution,
     out: Vec<Out<T>>,
     into: Vec<In<T>>,
     /// The same pairs the other way, once they are asked for.
-    back: Option<(Vec<RecvPlan<T>>, Vec<SendPlan<T>>)>,
+    back: Option<Back<T>>,
 }
 
 impl<T: Value> Gather<T> {

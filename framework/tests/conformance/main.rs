@@ -7,6 +7,7 @@
 mod alltoallw;
 mod collections;
 mod collective;
+mod crowd;
 mod dice;
 mod errors;
 mod fields;
@@ -154,6 +155,7 @@ fn all() -> Vec<Case> {
         matrices: 1, Any [products, triplets_from_anywhere, products_keep_their_bits, misuse, files_of_every_kind, files_come_back, hostile_files];
         solvers: 1, Any [poisson_in_two_dimensions, dense_references, a_stencil_without_a_matrix, iterations_keep_their_bits, gauss_seidel_by_blocks, ends_that_are_not_solutions];
         collections: 1, Any [sorts, keys_by_key, words, chains];
+        crowd: 1, Any [particles_move, ghosts, curves, lost_particles];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }

@@ -148,9 +148,9 @@ fn entries<T: Value>(
             let len = read.map_err(|error| words(0, error))?;
             at += len as u64;
             let ended = buffer.last() == Some(&b'\n');
-            if ended || len == 0 || at - 1 >= part.end {
+            if ended || len == 0 || at > part.end {
                 // The line end at the byte before is the part's before this one.
-                *lines += u64::from(ended && at - 1 > part.start && at - 1 <= part.end);
+                *lines += u64::from(ended && at - 1 > part.start && at <= part.end + 1);
                 break;
             }
         }

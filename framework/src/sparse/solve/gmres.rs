@@ -1,6 +1,6 @@
 //! GMRES(m) (Saad and Schultz 1986), preconditioned from the right, so that residuals are those of the system itself.
 //!
-//! The basis is made orthogonal by classical Gram–Schmidt done twice: two reductions a step however long the basis is, and as
+//! The basis is made orthogonal by classical Gram–Schmidt done twice: two reductions a step for that, however long the basis is, and as
 //! orthogonal as rounding allows (Giraud, Langou, Rozložník, van den Eshof 2005).
 
 use super::{Operator, Outcome, Preconditioner, Solution, Solver};
@@ -13,7 +13,7 @@ const WHOLE: f64 = 1e-14;
 
 impl Solver {
     /// Solves A·x = b with GMRES, begun anew every `restart` iterations: for any A. `x` holds the start, and the solution afterwards. It
-    /// keeps `restart` + 1 vectors. Every rank calls it: three reductions an iteration, and what A and M send. Residuals never grow,
+    /// keeps `restart` + 1 vectors. Every rank calls it: four reductions an iteration, and what A and M send. Residuals never grow,
     /// but may stay where they are if `restart` is small.
     ///
     /// It breaks down where the space that A spans is whole without a solution in it: then A is singular, or rounding keeps the

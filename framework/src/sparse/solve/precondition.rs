@@ -136,7 +136,8 @@ impl<T: Value> Preconditioner<T> for SymmetricGaussSeidel<T> {
             z[row] = (r[row] - self.below.times(row, z)) * inverse[row];
         }
         for row in (0..z.len()).rev() {
-            z[row] = z[row] - self.above.times(row, z) * inverse[row];
+            let above = self.above.times(row, z);
+            z[row] -= above * inverse[row];
         }
         Ok(())
     }
