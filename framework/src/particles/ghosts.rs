@@ -88,21 +88,21 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
 
     /// The ranks whose blocks are within `radius` of a position.
     fn near(&self, radius: f64, position: [f64; D], itself: bool, found: &mut impl FnMut(usize, [f64; D])) {
-        let (dims, me) = (self.grid.dims(), self.comm().rank());
-        // From which coordinate to which, on each axis, are those that may be near.
-        let coords: [(usize, usize); D] = std::array::from_fn(|axis| {
-            let at = |x: f64| self.coord_of(axis, self.cell_of(axis, x));
-            (at(position[axis] - radius), at(position[axis] + radius))
-        });
-        let mut at: [usize; D] = std::array::from_fn(|axis| coords[axis].0);
+        let me = self.comm().rank();
+        // One cell of every block that may be near, the last axis first, as an odometer runs.
+        let lasts: [usize; D] = std::array::from_fn(|axis| self.cell_of(axis, position[axis] + radius));
+        let firsts: [usize; D] = std::array::from_fn(|axis| self.cell_of(axis, position[axis] - radius));
+        let mut cell = firsts;
         loop {
-            let rank = (0..D).fold(0, |rank, axis| rank * dims[axis] + at[axis]);
+            let rank = self.grid.owner(cell).unwrap_or(me);
             if !(itself && rank == me) && self.distance(rank, position) <= radius {
                 found(rank, position);
             }
-            let Some(axis) = (0..D).rev().find(|&axis| at[axis] < coords[axis].1) else { return };
-            at[axis] += 1;
-            (axis + 1..D).for_each(|axis| at[axis] = coords[axis].0);
+            let block = self.grid.block_of(rank).unwrap_or(self.grid.own());
+            let next = |axis: usize| block.start[axis] + block.shape[axis].max(1);
+            let Some(axis) = (0..D).rev().find(|&axis| next(axis) <= lasts[axis]) else { return };
+            cell[axis] = next(axis);
+            cell[axis + 1..].copy_from_slice(&firsts[axis + 1..]);
         }
     }
 
@@ -115,13 +115,5 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
             (low - position[axis]).max(position[axis] - high).max(0.0)
         };
         (0..D).map(|axis| of_axis(axis).powi(2)).sum::<f64>().sqrt()
-    }
-
-    /// Where along an axis the ranks stand that own a cell's index.
-    fn coord_of(&self, axis: usize, index: usize) -> usize {
-        let dims = self.grid.dims();
-        let cell = std::array::from_fn(|other| if other == axis { index } else { 0 });
-        let behind: usize = dims[axis + 1..].iter().product();
-        self.grid.owner(cell).unwrap_or(0) / behind % dims[axis]
     }
 }

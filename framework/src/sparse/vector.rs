@@ -220,7 +220,7 @@ impl<T: Value> Vector<T> {
         [usize; D]: IntoDimension<Dim = Dim<[usize; D]>>,
     {
         self.check_cells("copy_from_field", field.grid())?;
-        let width = field.grid().own().shape[D - 1];
+        let width = field.grid().own().shape[D - 1].max(1);
         for (out, row) in self.local.chunks_exact_mut(width).zip(field.view().rows()) {
             out.iter_mut().zip(row).for_each(|(out, &cell)| *out = cell);
         }
@@ -238,7 +238,7 @@ impl<T: Value> Vector<T> {
         [usize; D]: IntoDimension<Dim = Dim<[usize; D]>>,
     {
         self.check_cells("copy_to_field", field.grid())?;
-        let width = field.grid().own().shape[D - 1];
+        let width = field.grid().own().shape[D - 1].max(1);
         for (values, mut row) in self.local.chunks_exact(width).zip(field.view_mut().rows_mut()) {
             row.iter_mut().zip(values).for_each(|(cell, &value)| *cell = value);
         }
