@@ -62,7 +62,11 @@ fn moves<const D: usize>(world: &Comm, cells: [usize; D], periodic: [bool; D]) -
         let mine = particles.local();
         assert!(mine.is_sorted_by_key(|ball| ball.id));
         for ball in mine {
-            let cell = std::array::from_fn(|axis| ((ball.x[axis] + 1.0) / 2.0 * cells[axis] as f64) as usize);
+            // The upper edge of a wall belongs to the last cell.
+            let cell = std::array::from_fn(|axis| {
+                let index = ((ball.x[axis] + 1.0) / 2.0 * cells[axis] as f64) as usize;
+                index.min(cells[axis] - 1)
+            });
             assert!(own.contains(cell), "{ball:?} is not in {own:?}");
             assert_eq!(particles.owner(ball.x), Some(world.rank()));
         }
