@@ -270,3 +270,27 @@ fn redistributions() {
         .unwrap_or_else(|error| panic!("{ranks} ranks: {error}"));
     }
 }
+
+/// A product's messages, buffers and ghosts are those of the one before, on any engine's terms: values inside a letter, and lent.
+#[test]
+fn sparse_products() {
+    use rankine::sparse::{Distribution, SparseMatrix, Vector};
+    for n in [8, 60_000] {
+        for checked in [false, true] {
+            let case = |world: &Comm| {
+                let rows = Distribution::even(world, n)?;
+                // Each row reads its mirror image, which the other rank has.
+                let triplets = rows.range().flat_map(|i| [(i, i, 2.0), (i, n - 1 - i, 1.0)]);
+                let a = SparseMatrix::from_triplets(&rows, &rows, triplets)?;
+                let (x, mut y) = (Vector::filled(&rows, 1.0), Vector::zeros(&rows));
+                nothing_allocated("sparse products", |_| a.multiply(&x, &mut y), world)?;
+                assert!(y.local().iter().all(|&y| y == 3.0));
+                nothing_allocated("transposed products", |_| a.multiply_transposed(&x, &mut y), world)?;
+                assert!(y.local().iter().all(|&y| y == 3.0));
+                Ok(())
+            };
+            testing::try_ranks(2, checked, case)
+                .unwrap_or_else(|error| panic!("checked: {checked}: {error}"));
+        }
+    }
+}

@@ -11,6 +11,7 @@ mod pages;
 mod pinning;
 mod plot;
 mod report;
+mod sparse;
 mod stage;
 #[cfg(feature = "mpi")]
 mod twin;
@@ -39,6 +40,10 @@ pub enum Bench {
     Arrays(arrays::Arrays),
     /// How often the watch is right about random programs: what it finds, misses and names
     Watch(watch::Watch),
+    /// Products of a sparse matrix and a vector, beside the memory's own rate
+    ///
+    /// As with arrays: mpirun -n 2 --bind-to none rankine bench sparse
+    Sparse(sparse::Sparse),
 }
 
 /// How it is measured.
@@ -78,6 +83,7 @@ pub fn bench(bench: Bench) -> Result<()> {
     match bench {
         Bench::Messaging(wanted) => messaging(wanted),
         Bench::Arrays(wanted) => arrays::bench(wanted),
+        Bench::Sparse(wanted) => sparse::bench(wanted),
         Bench::Watch(wanted) => watch::watch(&wanted),
     }
 }
