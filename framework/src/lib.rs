@@ -48,7 +48,7 @@ pub use comm::{Cancel, Message, Pending, Requests, VecRecv, wait_all};
 pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{SharedWindow, Window};
 pub use error::{Error, ErrorKind, Result};
-pub use field::{Field, Reader, Rows, Span, Wall, Walls};
+pub use field::{Field, Histogram, Magnitude, Norm, Reader, Rows, Span, Wall, Walls};
 pub use grid::{Block, Grid, GridBuilder, Side, Stencil};
 pub use halo::AnyField;
 pub use kernel::Kernel;

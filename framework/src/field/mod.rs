@@ -7,6 +7,8 @@
 mod access;
 mod exchange;
 mod in_place;
+mod locate;
+mod norms;
 mod reduce;
 mod rows;
 mod slab;
@@ -15,6 +17,8 @@ mod sweep;
 mod update;
 mod walls;
 
+pub use locate::Histogram;
+pub use norms::{Magnitude, Norm};
 pub(crate) use reduce::mixed;
 pub use rows::{Reader, Rows, Span};
 pub use walls::{Wall, Walls};

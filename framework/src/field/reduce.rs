@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 /// Cells combined one after the other; above, halves are combined, so that rounding grows with the logarithm of
 /// the number of cells only.
-const RUN: usize = 128;
+pub(super) const RUN: usize = 128;
 
 /// Independent chains of a run, for the processor to work on at once.
 const LANES: usize = 8;
@@ -148,18 +148,18 @@ fn of_run<T: Element, U: Element, O: Op<U>>(run: &[T], map: &impl Fn(T) -> U, op
 }
 
 /// Combines values as they come, always two of the same weight: a binary counter whose digits are partial results.
-struct Halves<U, O> {
+pub(super) struct Halves<U, O> {
     op: O,
     parts: Vec<U>,
     count: usize,
 }
 
 impl<U: Element, O: Op<U>> Halves<U, O> {
-    fn new(op: O) -> Self {
+    pub fn new(op: O) -> Self {
         Halves { op, parts: Vec::new(), count: 0 }
     }
 
-    fn push(&mut self, mut value: U) {
+    pub fn push(&mut self, mut value: U) {
         for _ in 0..self.count.trailing_ones() {
             if let Some(part) = self.parts.pop() {
                 value = self.op.combine(part, value);
@@ -170,7 +170,7 @@ impl<U: Element, O: Op<U>> Halves<U, O> {
     }
 
     /// Of at least one value; of none it is nothing that counts.
-    fn finish(self) -> U {
+    pub fn finish(self) -> U {
         let op = self.op;
         self.parts.into_iter().rev().reduce(|right, left| op.combine(left, right)).unwrap_or(U::zeroed())
     }
