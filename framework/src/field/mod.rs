@@ -1,7 +1,7 @@
 //! `Field`: a distributed array of 1 to 4 dimensions, one value for each cell of a grid, or for each face or edge.
 //!
 //! This file makes fields and says where they lie. Their values are reached in `access`, their halos in `exchange` and
-//! `walls`; sweeps are in `update`, `in_place` and `sweep`, reductions in `reduce`, memory in `storage`. Who owns which
+//! `walls`; sweeps are in `update`, `in_place` and `sweep`, reductions in `reduce`, `norms` and `locate`, other levels in `transfer`, memory in `storage`. Who owns which
 //! cells is in `crate::grid`.
 
 mod access;
@@ -14,6 +14,7 @@ mod rows;
 mod slab;
 mod storage;
 mod sweep;
+mod transfer;
 mod update;
 mod walls;
 
@@ -21,6 +22,7 @@ pub use locate::Histogram;
 pub use norms::{Magnitude, Norm};
 pub(crate) use reduce::mixed;
 pub use rows::{Reader, Rows, Span};
+pub use transfer::{Prolongation, Scaled};
 pub use walls::{Wall, Walls};
 
 use crate::comm::Element;

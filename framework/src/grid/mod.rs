@@ -7,11 +7,13 @@
 mod block;
 mod builder;
 mod choose;
+pub(crate) mod levels;
 mod partition;
 pub(crate) mod points;
 
 pub use block::{Block, Side};
 pub use builder::GridBuilder;
+pub use levels::Levels;
 
 use crate::comm::{Comm, Element, Op};
 use crate::error::Result;

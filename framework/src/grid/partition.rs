@@ -11,9 +11,9 @@ use super::Block;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition<const D: usize> {
     /// For each axis the first cell of every block, and at last the number of cells.
-    cuts: [Vec<usize>; D],
+    pub(super) cuts: [Vec<usize>; D],
     lattice: [usize; D],
-    step: [usize; D],
+    pub(super) step: [usize; D],
 }
 
 impl<const D: usize> Partition<D> {
