@@ -33,7 +33,7 @@ use crate::halo::{Buffers, Layout};
 use rayon::prelude::*;
 use rows::Frame;
 use std::rc::Rc;
-use storage::Storage;
+pub(crate) use storage::Storage;
 
 /// One value of type `T` for each cell of a [`Grid`]: a rank holds those of its block, and around them copies of
 /// the cells that its neighbours hold (the halo). The values lie in the middle of cells, or on faces between them

@@ -12,7 +12,7 @@ const HUGE_PAGE: usize = 2 << 20;
 const CACHE_LINE: usize = 64;
 
 /// So many elements, zero at first.
-pub(super) enum Storage<T> {
+pub(crate) enum Storage<T> {
     Small(Vec<T>),
     /// The elements are `bytes[start..start + len]`.
     Large {

@@ -7,9 +7,11 @@ mod exchange;
 mod pieces;
 mod strided;
 
-use exchange::{Ends, Exchange};
-use pieces::{Cut, Pieces};
-use strided::{Place, copy};
+use exchange::Ends;
+pub(crate) use exchange::Exchange;
+pub(crate) use pieces::{Cut, Pieces};
+pub(crate) use strided::Place;
+use strided::copy;
 
 use crate::comm::{Comm, Element};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +22,7 @@ use std::rc::Rc;
 
 /// Bytes of a message, about: two of them in each direction stay in a core's second-level cache while they are packed,
 /// sent and unpacked.
-const PIECE: usize = 128 << 10;
+pub(crate) const PIECE: usize = 128 << 10;
 
 /// Moves fields from one grid to another: between slabs, pencils and blocks, grids with other halos, other numbers of ranks;
 /// and, if asked, with the axes in another order, so that another one is contiguous.
@@ -180,12 +182,12 @@ impl<T: Element, const D: usize> std::fmt::Debug for Redistribution<T, D> {
 }
 
 /// Where the owned cells of a field lie in its storage, and the first one's global index.
-fn place<T: Element, const D: usize>(field: &Field<T, D>) -> (Place<D>, [usize; D]) {
+pub(crate) fn place<T: Element, const D: usize>(field: &Field<T, D>) -> (Place<D>, [usize; D]) {
     (Place::dense(field.padded_shape()).at([field.halo(); D]), field.grid().own().start)
 }
 
 /// Two arrays in memory, by global index of the source's axes.
-struct Arrays<'a, T, const D: usize> {
+pub(crate) struct Arrays<'a, T, const D: usize> {
     pub from: &'a [T],
     pub at: Place<D>,
     pub at_start: [usize; D],

@@ -5,7 +5,7 @@ use num_complex::Complex;
 use rankine::{ANY_SOURCE, ANY_TAG, Comm, Element, ErrorKind, Field, Grid, Redistribution, Result};
 
 /// All ways to place `ranks` along `D` axes of so many cells.
-fn placements<const D: usize>(ranks: usize, cells: [usize; D]) -> Vec<[usize; D]> {
+pub fn placements<const D: usize>(ranks: usize, cells: [usize; D]) -> Vec<[usize; D]> {
     let mut all = Vec::new();
     let total = (0..D).fold(1, |product: usize, _| product * ranks);
     for number in 0..total {

@@ -5,9 +5,10 @@
 
 use super::pinning::{cores, pin, unpin};
 use super::stage::nap_together;
+use num_complex::Complex;
 use rankine::launch::Launcher;
 use rankine::run::show;
-use rankine::{Comm, Error, Field, Grid, Launch, Redistribution, Result, op, testing};
+use rankine::{Comm, Error, Fft, Field, Grid, Launch, RealFft, Redistribution, Result, op, testing};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ pub struct Arrays {
 enum Work {
     /// Moving doubles between decompositions, beside memcpy of as many on every rank
     Redistribution,
+    /// Fourier transforms there and back, beside memcpy of the spectrum on every rank
+    Fft,
 }
 
 /// An operation beside its measure: seconds of each, turn after turn.
@@ -107,11 +110,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(comm: &Comm, wanted: &Arrays) -> Result<Vec<Line>> {
-    let all = [Work::Redistribution];
+    let all = [Work::Redistribution, Work::Fft];
     let mut lines = Vec::new();
     for work in if wanted.only.is_empty() { &all[..] } else { &wanted.only } {
         match work {
             Work::Redistribution => redistributions(comm, wanted, &mut lines)?,
+            Work::Fft => transforms(comm, wanted, &mut lines)?,
         }
     }
     Ok(lines)
@@ -168,5 +172,47 @@ fn redistributions(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Resul
         };
         lines.push(compare(comm, wanted, line, || plan.run(&a, &mut b), memcpy)?);
     }
+    Ok(())
+}
+
+fn transforms(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()> {
+    let (n, p) = (wanted.cells, comm.size());
+    let grid = Grid::over(comm, [n; 3]).halo(0).dims([p, 1, 1]).build()?;
+    let line = |name, real: f64| {
+        let points = grid.len() as f64;
+        // The usual count of operations.
+        let amount = real * 5.0 * points * points.log2() * 1e-9;
+        Line { name, amount, unit: "GFlop/s", ours: Vec::new(), measure: Vec::new() }
+    };
+    let mut a = Field::from_fn(&grid, |[z, y, x]| Complex::new((z + 2 * y + 3 * x) as f64 * 1e-3, 0.5))?;
+    let mut fft = Fft::<f64, 3>::plan(&grid)?;
+    let mut b = Field::new(fft.spectrum_grid(), Complex::default())?;
+    let mut copy = a.duplicate()?;
+    let source = a.duplicate()?;
+    let mut memcpy = || {
+        copy.storage_mut().copy_from_slice(source.storage());
+        std::hint::black_box(copy.storage());
+        Ok(())
+    };
+    lines.push(compare(
+        comm,
+        wanted,
+        line("complex, forward", 1.0),
+        || fft.forward(&a, &mut b),
+        &mut memcpy,
+    )?);
+    lines.push(compare(
+        comm,
+        wanted,
+        line("complex, inverse", 1.0),
+        || fft.inverse(&b, &mut a),
+        &mut memcpy,
+    )?);
+    drop((a, b, fft));
+    let mut a = Field::from_fn(&grid, |[z, y, x]| (z + 2 * y + 3 * x) as f64 * 1e-3)?;
+    let mut fft = RealFft::<f64, 3>::plan(&grid)?;
+    let mut b = Field::new(fft.spectrum_grid(), Complex::default())?;
+    lines.push(compare(comm, wanted, line("real, forward", 0.5), || fft.forward(&a, &mut b), &mut memcpy)?);
+    lines.push(compare(comm, wanted, line("real, inverse", 0.5), || fft.inverse(&b, &mut a), &mut memcpy)?);
     Ok(())
 }
