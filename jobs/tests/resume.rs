@@ -241,3 +241,69 @@ fn stops_with_75_and_goes_on() {
     assert_eq!(command.output().unwrap().status.code(), Some(75));
     assert!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() <= now + 3);
 }
+
+/// Runs a shell's lines in a mount namespace of its own, with a small disk in memory at `disk`.
+fn on_a_small_disk(root: &Path, size: &str, lines: &str) -> (i32, String) {
+    std::fs::create_dir_all(root.join("disk")).unwrap();
+    let program = rankine(root);
+    let lines = format!("mount -t tmpfs -o size={size} none disk || exit 99\n{lines}");
+    // As root, or as root of a namespace of one's own.
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--map-root-user"] };
+    let mut command = Command::new("unshare");
+    command
+        .args(user)
+        .args(["--mount", "sh", "-c", &lines])
+        .current_dir(root)
+        .env("R", program.get_program());
+    for name in ["OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_JOB_ID"] {
+        command.env_remove(name);
+    }
+    let out = command.output().expect("unshare (package util-linux)");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert_ne!(out.status.code(), Some(99), "no disk in memory: {said}");
+    (out.status.code().unwrap_or(-1), said)
+}
+
+#[test]
+fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole() {
+    let folder = folder();
+    let root = folder.path();
+    let words = "run heat3d --cells 16 --steps 400 --every 20 --checkpoint-every 20 --quiet --ranks 3 --resume disk/run";
+    let alone = "run heat3d --cells 16 --steps 400 --every 20 --quiet --out alone";
+    assert!(rankine(root).args(alone.split(' ')).status().unwrap().success());
+    let wanted = json(root.join("alone/result.json"))["checksum"].as_str().unwrap().to_string();
+    let whole = "for f in a b; do h5dump -H disk/run/ckpt/$f.h5 > dump || exit 98; done\n\
+                 test -z \"$(find disk -name '.*.part')\" || exit 97\n";
+    // Full: an error that says so, once, and nothing half-written; with more room it goes on.
+    let lines = format!(
+        "$R {words}; echo code $?\n{whole}mount -o remount,size=32m disk\n$R {words}; echo code $?\ncat disk/run/result.json"
+    );
+    let (code, said) = on_a_small_disk(root, "400k", &lines);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("code 4\n") && said.contains("code 0\n"), "{said}");
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+    assert!(said.contains("No space left") && said.contains("free some space"), "{said}");
+    assert!(said.contains(&wanted), "{said}");
+    // Not to be written any more: the same.
+    let slow = words.replace("--steps 400", "--steps 4000000");
+    let lines = format!(
+        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ]; do sleep 0.01; done\n\
+         n=0; until mount -o remount,ro disk 2> /dev/null || [ $n = 3000 ]; do n=$((n+1)); done\n\
+         wait $p; echo code $?\nmount -o remount,rw disk\n{}",
+        whole.lines().next().unwrap()
+    );
+    let (code, said) = on_a_small_disk(root, "64m", &lines);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("code 4\n") && said.matches("error: ").count() == 1, "{said}");
+    assert!(said.contains("Read-only file system"), "{said}");
+    // Gone: it is not made again behind somebody's back.
+    let lines = format!(
+        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ]; do sleep 0.01; done\nmv disk/run disk/away\n\
+         wait $p; echo code $?\ntest ! -e disk/run || exit 96\n"
+    );
+    let (code, said) = on_a_small_disk(root, "64m", &lines);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("code 4\n") && said.matches("error: ").count() == 1, "{said}");
+    assert!(said.contains("disk/run"), "{said}");
+    assert!(said.contains("is gone") || said.contains("No such file"), "{said}");
+}

@@ -553,12 +553,19 @@ struct Misfit {
 
 extern "C" fn refuse(
     what: H5T_conv_except_t,
-    _: hid_t,
-    _: hid_t,
-    _: *mut c_void,
+    from: hid_t,
+    into: hid_t,
+    number: *mut c_void,
     _: *mut c_void,
     to: *mut c_void,
 ) -> H5T_conv_ret_t {
+    // To the library, which holds its lock here, an infinity is a large number also where the other type has one.
+    // SAFETY: both types are open during this call.
+    let floats = unsafe { H5Tget_class(into) == H5T_FLOAT && H5Tequal(from, *H5T_NATIVE_DOUBLE) > 0 };
+    // SAFETY: the library passes the number, of the type `from`, aligned or not.
+    if floats && unsafe { number.cast::<f64>().read_unaligned() }.is_infinite() {
+        return H5T_CONV_UNHANDLED;
+    }
     let words = match what {
         H5T_CONV_EXCEPT_RANGE_HI => "a number is too large for the type it is converted to",
         H5T_CONV_EXCEPT_RANGE_LOW => "a number is too small for the type it is converted to",

@@ -1,4 +1,4 @@
-//! Input and output of distributed arrays: HDF5, XDMF for ParaView, PNG pictures, JSON.
+//! Input and output of distributed arrays: HDF5, XDMF for ParaView, NumPy's files, PNG pictures and plots, JSON.
 //!
 //! This folder knows files and their formats. It knows neither kernels nor when a run writes (that is `run`), and
 //! what a checkpoint is (that is `checkpoint`). It works on whatever is [`Partitioned`], such as a [`Slab`], a plain
@@ -27,8 +27,10 @@ mod hdf5;
 #[path = "hdf5_absent.rs"]
 mod hdf5;
 mod input;
+pub mod npy;
 mod partitioned;
 pub mod picture;
+pub mod plot;
 mod reader;
 mod slab;
 mod storage;

@@ -350,7 +350,7 @@ fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
 }
 
 /// A number in four digits.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         return "0".into();
@@ -365,31 +365,31 @@ fn number(value: f64) -> String {
 }
 
 /// Pixels, the first row at the top.
-struct Canvas {
-    width: usize,
-    height: usize,
-    pixels: Vec<Rgb>,
+pub(super) struct Canvas {
+    pub width: usize,
+    pub height: usize,
+    pub pixels: Vec<Rgb>,
 }
 
 impl Canvas {
     /// Pixels a dot of the font.
     const DOT: usize = 2;
 
-    fn new(width: usize, height: usize) -> Canvas {
+    pub fn new(width: usize, height: usize) -> Canvas {
         Canvas { width, height, pixels: vec![PAPER; width * height] }
     }
 
-    fn set(&mut self, x: usize, y: usize, color: Rgb) {
+    pub fn set(&mut self, x: usize, y: usize, color: Rgb) {
         if x < self.width && y < self.height {
             self.pixels[y * self.width + x] = color;
         }
     }
 
-    fn text_width(text: &str) -> usize {
+    pub fn text_width(text: &str) -> usize {
         text.chars().count() * (font::WIDTH + 1) * Self::DOT
     }
 
-    fn text(&mut self, x: usize, y: usize, text: &str) {
+    pub fn text(&mut self, x: usize, y: usize, text: &str) {
         for (place, letter) in text.chars().enumerate() {
             let left = x + place * (font::WIDTH + 1) * Self::DOT;
             for (row, bits) in font::rows(letter).into_iter().enumerate() {
@@ -440,7 +440,20 @@ impl Canvas {
         }
     }
 
-    fn encode(&self) -> Result<Vec<u8>> {
+    /// A line of two pixels' width.
+    pub fn line(&mut self, from: [f64; 2], to: [f64; 2], color: Rgb) {
+        let steps = (to[0] - from[0]).abs().max((to[1] - from[1]).abs()).ceil().max(1.0);
+        for step in 0..=steps as usize {
+            let share = step as f64 / steps;
+            let at =
+                [0, 1].map(|axis| (from[axis] + share * (to[axis] - from[axis])).round().max(0.0) as usize);
+            for dot in 0..4 {
+                self.set(at[0] + dot % 2, at[1] + dot / 2, color);
+            }
+        }
+    }
+
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let size = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut encoder = png::Encoder::new(&mut out, size(self.width), size(self.height));

@@ -5,13 +5,14 @@
 //! that can be read. A run that goes on takes up the tables as they were at its checkpoint. It decides names and moments; formats are `crate::output`'s business. A build without HDF5 writes the rest and
 //! says what is missing.
 
-use super::directory::OUT;
+use super::directory::{OUT, still_there};
 use super::scalars::Scalars;
 use crate::comm::Comm;
 use crate::error::Result;
 use crate::field::Field;
 use crate::output::files::{failure, write_text};
 use crate::output::picture::{Picture, Slices, slices};
+use crate::output::plot::{Plot, profile};
 use crate::output::xdmf::Series;
 use crate::output::{Numeric, Writer};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,7 @@ const TABLES: Duration = Duration::from_secs(1);
 pub(super) struct Kept {
     series: Vec<(Vec<usize>, Series)>,
     pictures: Vec<(String, Picture)>,
+    plots: Vec<(String, Plot)>,
     scalars: Scalars,
 }
 
@@ -138,6 +140,8 @@ impl Output {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
+                // A folder that somebody has taken away is not made again.
+                comm.agree(if comm.rank() == 0 { still_there(&self.folder) } else { Ok(()) })?;
                 let writer = self.writer.insert(Writer::create(comm, self.folder.join(&file))?);
                 writer.attribute("/", "step", step as f64)?;
                 writer.attribute("/", "time", moment)?;
@@ -174,6 +178,30 @@ impl Output {
         let shown = slices(comm, &field.slab()?, std::array::from_fn(|axis| spacing[axis]))?;
         if let Some(shown) = shown {
             self.show(name, shown);
+        }
+        Ok(())
+    }
+
+    /// A field of one axis before the first step and after the last, as curves in `<name>.png`; `axes` say what is along
+    /// the axis and what the field is, with units, such as `["place, m", "temperature, K"]`. At other moments it does
+    /// nothing. Collective.
+    ///
+    /// # Errors
+    /// A failure of the engine.
+    pub fn profile<T: Numeric>(&mut self, name: &str, axes: [&str; 2], field: &Field<T, 1>) -> Result<()> {
+        let Some(comm) = &self.comm else { return Ok(()) };
+        if !(self.first || self.last) {
+            return Ok(());
+        }
+        let points = profile(comm, &field.slab()?, self.spacing_of(1)[0])?;
+        if let Some(points) = points {
+            let curve = format!("step {}", self.step);
+            let plots = &mut self.kept.plots;
+            let at = plots.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                plots.push((name.to_string(), Plot::new(name, axes[0], axes[1])));
+                plots.len() - 1
+            });
+            plots[at].1 = plots[at].1.clone().curve(curve, points);
         }
         Ok(())
     }
@@ -241,7 +269,7 @@ impl Output {
         }
         let due = all || self.tables.is_none_or(|last| last.elapsed() >= TABLES);
         let written = match comm.rank() {
-            0 if due => self.write_tables(&mut Vec::new()),
+            0 if due => still_there(&self.folder).and_then(|()| self.write_tables(&mut Vec::new())),
             0 if any => self.write_series(&mut Vec::new()),
             _ => Ok(()),
         };
@@ -289,6 +317,11 @@ impl Output {
         for (name, picture) in &self.kept.pictures {
             let name = format!("{name}.png");
             picture.write(self.folder.join(&name))?;
+            files.push(name);
+        }
+        for (name, plot) in &self.kept.plots {
+            let name = format!("{name}.png");
+            plot.write(self.folder.join(&name))?;
             files.push(name);
         }
         self.write_tables(files)

@@ -6,6 +6,7 @@
 
 mod arrays;
 mod bare;
+mod files;
 mod operation;
 mod pages;
 mod pinning;
@@ -44,6 +45,11 @@ pub enum Bench {
     ///
     /// As with arrays: mpirun -n 2 --bind-to none rankine bench sparse
     Sparse(sparse::Sparse),
+    /// A field written to HDF5 and brought to the disk, beside a plain file of as many bytes
+    ///
+    /// Alone it measures the Local engine, under mpirun the Mpi engine:
+    /// mpirun -n 2 rankine bench files --folder /scratch
+    Files(files::Files),
 }
 
 /// How it is measured.
@@ -85,6 +91,7 @@ pub fn bench(bench: Bench) -> Result<()> {
         Bench::Arrays(wanted) => arrays::bench(wanted),
         Bench::Sparse(wanted) => sparse::bench(wanted),
         Bench::Watch(wanted) => watch::watch(&wanted),
+        Bench::Files(wanted) => files::bench(wanted),
     }
 }
 
