@@ -119,6 +119,8 @@ write_config() {
   local nodes=$1 cpus=$2 tasks=task/affinity i
   # Binding needs the CPUs to be there; nodes that claim more than this machine has run unbound.
   [ "$cpus" -le "$(nproc)" ] || tasks=task/none
+  # Open MPI names its segments in /dev/shm, which all nodes and clusters of this machine share, by the job's number: one
+  # of an earlier cluster that is still being cleaned up must not have the same.
   cat >"$CONF" <<EOF
 ClusterName=rk-testbed
 SlurmctldHost=rk-ctl($NET.1)
@@ -128,6 +130,7 @@ AuthType=auth/munge
 CredType=cred/munge
 AuthInfo=socket=$DIR/munge.socket
 MpiDefault=pmix
+FirstJobId=$(($(date +%s) % 10000000 + 1))
 ProctrackType=proctrack/linuxproc
 TaskPlugin=$tasks
 ReturnToService=2

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rankine_slurm::{Binding, Error, Job, JobState, Launcher, Resources, State, Testbed};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn run(testbed: &Testbed, program: &str, args: &[&str]) -> Output {
     Command::new(program).args(args).envs(testbed.env()).output().unwrap_or_else(|e| panic!("{program}: {e}"))
