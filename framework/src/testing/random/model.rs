@@ -112,13 +112,20 @@ pub(super) fn outcome(program: &Program, order: u64) -> Outcome {
     let (mail, posts, over, calls) = Default::default();
     let mut model = Model { program, dice: Dice::new(order), ranks, mail, posts, over, calls, ids: 0 };
     let mut turns: Vec<usize> = (0..model.ranks.len()).collect();
+    // In every other order some ranks lag behind, the slowest until nobody else can go on.
+    let lag: Vec<usize> = turns.iter().map(|_| if order % 2 == 1 { model.dice.roll(4) } else { 0 }).collect();
     loop {
         model.dice.shuffle(&mut turns);
         let mut moved = false;
-        for &rank in &turns {
-            // Now and then one runs ahead of the others.
-            let most = if model.dice.one_in(4) { usize::MAX } else { 1 };
-            moved |= (0..most).take_while(|_| model.turn(rank)).count() > 0;
+        for slowest in 0..4 {
+            for &rank in turns.iter().filter(|&&rank| lag[rank] == slowest) {
+                // Now and then one runs ahead of the others.
+                let most = if model.dice.one_in(4) { usize::MAX } else { 1 };
+                moved |= (0..most).take_while(|_| model.turn(rank)).count() > 0;
+            }
+            if moved {
+                break;
+            }
         }
         if !moved {
             break;
