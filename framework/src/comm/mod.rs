@@ -202,7 +202,16 @@ impl Comm {
             Err(error) if error.kind() == ErrorKind::Elsewhere => self.size(),
             Err(_) => self.rank(),
         };
-        let first = self.allreduce(failed, crate::op::Min)?;
+        let first = match self.allreduce(failed, crate::op::Min) {
+            Ok(first) => first,
+            // Another rank that has failed too has heard of it already, and the job goes down: whoever has a cause tells it.
+            Err(stopped) => {
+                return Err(mine
+                    .err()
+                    .filter(|_| failed < self.size())
+                    .map_or(stopped, |error| error.on_rank(failed)));
+            }
+        };
         match mine {
             value if first == usize::MAX => value,
             Err(error) if first == self.rank() => Err(error.on_rank(self.rank())),
