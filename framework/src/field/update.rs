@@ -3,7 +3,7 @@
 //! The halo is read, so it is sent first: start, core, finish, shell. A sweep that reads other fields only is in
 //! `in_place`. How rows are computed is in `sweep`, what a stencil may read in `rows`, the messages are in `halo`.
 
-use super::rows::{Reader, Rows, Span};
+use super::rows::{Frame, Reader, Rows, Span};
 use super::sweep::{Region, Sweep};
 use super::{Field, storage};
 use crate::comm::Element;
@@ -45,22 +45,16 @@ impl<T: Element, const D: usize> Field<T, D> {
         let Reader { strides, halo, corners, base, .. } = now.reader();
         let frame = self.frame();
         let sweep = Sweep { layout, ghosts: self.ghosts(), origin: self.points.own.start };
-        let around = |now: &[T], base: usize, out: &mut [T], offset: usize, start: [usize; D]| {
-            let (first, len) = (base + offset, out.len());
-            let now = Reader { cells: now, strides, halo, corners, base: first, origin: start };
-            stencil(out, &Rows { now, first, span: Span { len, start, frame: &frame } });
-        };
+        let around = Around { stencil: &stencil, strides, halo, corners, frame };
         let out = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
         let along = if across { Which::Along } else { Which::All };
         now.exchange_links(along, |quiet, progress| {
             // Without the ghost planes that are on their way.
             let coming = if beyond[0][0].is_rank() { layout.halo[0] * layout.plane() } else { 0 };
-            let row = |out: &mut [T], offset: usize, start| around(quiet, base - coming, out, offset, start);
-            sweep.region((0, out), &core, &row, Some(progress))
+            sweep.region((0, out), &core, &around.row(quiet, base - coming), Some(progress))
         })?;
 
-        let now = now.storage();
-        let row = |out: &mut [T], offset: usize, start| around(now, base, out, offset, start);
+        let row = around.row(now.storage(), base);
         core.shell(&layout).iter().try_for_each(|region| sweep.region((0, out), region, &row, None))?;
 
         sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
@@ -113,5 +107,35 @@ impl<T: Element, const D: usize> Field<T, D> {
         }
         self.spare = Some(next.storage);
         done
+    }
+}
+
+/// A stencil and all that it sees but the cells.
+struct Around<'a, F, const D: usize> {
+    stencil: &'a F,
+    strides: [usize; D],
+    halo: usize,
+    corners: bool,
+    frame: Frame<D>,
+}
+
+impl<F, const D: usize> Around<'_, F, D> {
+    /// What computes a piece of a row from `now`, where the block's first cell is at `base`. It has one type wherever it
+    /// is made, so that the stencil is called from one place: only then is it inlined there, where its rows are seen
+    /// to be as long as `out`, and compiled without checks of bounds (a fifth faster, 256³ cells in memory).
+    fn row<'b, T: Element>(
+        &'b self,
+        now: &'b [T],
+        base: usize,
+    ) -> impl Fn(&mut [T], usize, [usize; D]) + Sync + 'b
+    where
+        F: Fn(&mut [T], &Rows<'_, T, D>) + Sync,
+    {
+        move |out, offset, start| {
+            let (first, len) = (base + offset, out.len());
+            let Around { stencil, strides, halo, corners, ref frame } = *self;
+            let now = Reader { cells: now, strides, halo, corners, base: first, origin: start };
+            stencil(out, &Rows { now, first, span: Span { len, start, frame } });
+        }
     }
 }

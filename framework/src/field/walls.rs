@@ -206,18 +206,24 @@ fn mapped<T: Copy>(map: Map<T>, cells: &mut [T]) {
     }
 }
 
-/// The ghost cells at the ends of a padded row.
+/// The ghost cells at the ends of a padded row. Each side's rule is looked at once: a sweep does this for every row.
 #[inline]
 fn fill_ends<T: Element>(axis: &Axis<T>, row: &mut [T]) {
-    for k in 0..axis.width {
-        for side in [0, 1] {
-            let value = match (axis.rules[side], axis.source(side, k)) {
-                (Rule::Fixed(value), _) => value,
-                (_, Some((from, None))) => row[from],
-                (_, Some((from, Some(map)))) => map(row[from]),
-                _ => continue,
-            };
-            row[axis.ghost(side, k)] = value;
+    for side in [0, 1] {
+        let map = match axis.rules[side] {
+            Rule::Left => continue,
+            Rule::Fixed(value) => {
+                let start = if side == 0 { 0 } else { axis.width + axis.n };
+                row[start..start + axis.width].fill(value);
+                continue;
+            }
+            Rule::Mapped(map) => Some(map),
+            Rule::Mirror | Rule::Wrap => None,
+        };
+        for k in 0..axis.width {
+            if let Some((from, _)) = axis.source(side, k) {
+                row[axis.ghost(side, k)] = map.map_or(row[from], |map| map(row[from]));
+            }
         }
     }
 }
