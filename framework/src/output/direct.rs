@@ -22,7 +22,7 @@ pub(super) fn write<P: Partitioned + ?Sized>(
     array: &P,
     looked: &Looked,
 ) -> io::Result<()> {
-    let size = size_of::<P::Item>();
+    let (size, elements) = (size_of::<P::Item>(), array.ordered());
     let mut gathered: Vec<u8> = Vec::new();
     let mut place = 0;
     let flush = |gathered: &mut Vec<u8>, place: u64| {
@@ -31,7 +31,7 @@ pub(super) fn write<P: Partitioned + ?Sized>(
         done
     };
     for (stored, index, len) in looked.pieces.iter().flat_map(|piece| piece.runs(&looked.global)) {
-        let bytes: &[u8] = cast_slice(&array.elements()[stored..stored + len]);
+        let bytes: &[u8] = cast_slice(&elements[stored..stored + len]);
         let to = at + index * size as u64;
         if place + gathered.len() as u64 != to || gathered.len() + bytes.len() > GATHERED {
             flush(&mut gathered, place)?;

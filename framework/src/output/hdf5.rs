@@ -341,12 +341,12 @@ impl File {
         looked: &Looked,
         rounds: usize,
     ) -> Said<()> {
-        let none = nothing(looked);
+        let (none, elements) = (nothing(looked), array.ordered());
         let mut failed = Ok(());
         for round in 0..rounds.max(looked.pieces.len()) {
             let piece = looked.pieces.get(round).unwrap_or(&none);
             let transfer = Transfer::new(self, name, looked, piece, None, self.together)?;
-            let data: *const c_void = array.elements()[base(piece)..].as_ptr().cast();
+            let data: *const c_void = elements[base(piece)..].as_ptr().cast();
             transfer.check()?;
             // SAFETY: the memory space has the shape of what is stored from there on (a piece was compared with its
             // storage when it was looked at), so every selected element is inside it; the type is that of the

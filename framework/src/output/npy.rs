@@ -171,6 +171,7 @@ impl Input {
         let looked = self.comm.agree(looked)?;
         let own = looked.pieces.iter().any(|piece| !piece.is_empty());
         let read = if own { self.read(array, &looked) } else { Ok(()) };
+        array.settle();
         self.comm.agree(read.map_err(|error| files::failure("read", &self.path, &direct::cut_short(error))))
     }
 

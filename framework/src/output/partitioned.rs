@@ -8,6 +8,7 @@
 use super::slab::Format;
 use crate::comm::{Element, Scalar};
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 
 /// A box of a global array that a rank holds, and where in its memory it does. Row-major (C order).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,12 +127,20 @@ pub trait Partitioned {
     fn pieces(&self) -> Vec<Piece>;
     /// The storage that the pieces speak of.
     fn elements(&self) -> &[Self::Item];
+    /// The elements in the order that the pieces speak of, where that is not the storage's: what is written. A type that
+    /// has one order only leaves it as it is.
+    fn ordered(&self) -> Cow<'_, [Self::Item]> {
+        Cow::Borrowed(self.elements())
+    }
 }
 
 /// A [`Partitioned`] array that can be read into.
 pub trait PartitionedMut: Partitioned {
     /// As [`Partitioned::elements`], to write.
     fn elements_mut(&mut self) -> &mut [Self::Item];
+    /// Called when elements have been read into [`elements_mut`](PartitionedMut::elements_mut) in the order that the
+    /// pieces speak of, also if not all could be; a type with another [order](Partitioned::ordered) brings them to its own.
+    fn settle(&mut self) {}
 }
 
 /// How elements of a type are kept in a file: as so many numbers each.

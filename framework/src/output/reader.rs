@@ -182,6 +182,7 @@ impl Reader {
                     .map_err(words)
             }),
         };
+        array.settle();
         self.comm.agree(read)
     }
 

@@ -20,10 +20,10 @@ const TAG: i32 = 1;
 
 /// The two arrays of an exchange.
 pub(crate) trait Ends<T, const D: usize> {
-    /// Puts cells into a message, in C order.
-    fn pack(&mut self, block: &Block<D>, message: &mut [T]);
-    /// Takes cells out of a message.
-    fn unpack(&mut self, block: &Block<D>, message: &[T]);
+    /// Puts cells into a message to rank `peer`, in C order.
+    fn pack(&mut self, peer: usize, block: &Block<D>, message: &mut [T]);
+    /// Takes cells out of a message from rank `peer`.
+    fn unpack(&mut self, peer: usize, block: &Block<D>, message: &[T]);
     /// Copies cells that stay on this rank.
     fn keep(&mut self, block: &Block<D>);
 }
@@ -75,7 +75,7 @@ impl<T: Element, const D: usize> Exchange<T, D> {
             let piece = &self.pieces.sends[number];
             let mut message = self.spare.pop().unwrap_or_default();
             message.resize(piece.block.len(), T::zeroed());
-            ends.pack(&piece.block, &mut message);
+            ends.pack(piece.peer, &piece.block, &mut message);
             self.sends.push_back(self.comm.isend_owned(message, piece.peer, TAG)?);
             if let Some(before) = number.checked_sub(LEAD) {
                 let label = self.pieces.sends[before].label;
@@ -113,7 +113,8 @@ impl<T: Element, const D: usize> Exchange<T, D> {
             // No bytes, so how many came cannot be told.
             message.resize(self.pieces.recvs[*received].block.len(), T::zeroed());
         }
-        ends.unpack(&self.pieces.recvs[*received].block, &message);
+        let piece = &self.pieces.recvs[*received];
+        ends.unpack(piece.peer, &piece.block, &message);
         self.spare.push(message);
         *received += 1;
         match *received + WINDOW - 1 {

@@ -7,11 +7,9 @@ mod exchange;
 mod pieces;
 mod strided;
 
-use exchange::Ends;
-pub(crate) use exchange::Exchange;
+pub(crate) use exchange::{Ends, Exchange};
 pub(crate) use pieces::{Cut, Pieces};
-pub(crate) use strided::Place;
-use strided::copy;
+pub(crate) use strided::{Place, copy, transpose};
 
 use crate::comm::{Comm, Element};
 use crate::error::{Error, ErrorKind, Result};
@@ -197,11 +195,11 @@ pub(crate) struct Arrays<'a, T, const D: usize> {
 }
 
 impl<T: Element, const D: usize> Ends<T, D> for Arrays<'_, T, D> {
-    fn pack(&mut self, block: &Block<D>, message: &mut [T]) {
+    fn pack(&mut self, _: usize, block: &Block<D>, message: &mut [T]) {
         let at = self.at.at(offset(block, self.at_start));
         copy(self.from, at, message, Place::dense(block.shape), block.shape);
     }
-    fn unpack(&mut self, block: &Block<D>, message: &[T]) {
+    fn unpack(&mut self, _: usize, block: &Block<D>, message: &[T]) {
         let into = self.into.at(offset(block, self.into_start));
         copy(message, Place::dense(block.shape), self.to, into, block.shape);
     }

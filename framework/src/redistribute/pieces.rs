@@ -47,9 +47,19 @@ impl<const D: usize> Pieces<D> {
         to: impl Fn(usize) -> Block<D>,
         cut: Cut,
     ) -> Pieces<D> {
+        Self::of(me, ranks, |sender, receiver| from(sender).intersect(&to(receiver)), cut)
+    }
+
+    /// Those of rank `me` of `ranks`, when `shared` is what goes from one rank to another, if anything does. It is asked
+    /// only for what `me` sends or receives.
+    pub fn of(
+        me: usize,
+        ranks: usize,
+        shared: impl Fn(usize, usize) -> Option<Block<D>>,
+        cut: Cut,
+    ) -> Pieces<D> {
         let message = |sender: usize, receiver: usize, round: usize, pieces: &mut Vec<Piece<D>>, peer| {
-            let (source, target) = (from(sender), to(receiver));
-            let Some(both) = source.intersect(&target) else { return };
+            let Some(both) = shared(sender, receiver) else { return };
             split(both, cut, &mut |block, number| {
                 pieces.push(Piece { label: [round, number], peer, block });
             });

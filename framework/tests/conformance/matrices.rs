@@ -165,7 +165,7 @@ pub fn misuse(world: &Comm) -> Result<()> {
     Ok(())
 }
 
-fn folder(world: &Comm) -> Result<(Option<tempfile::TempDir>, PathBuf)> {
+pub fn folder(world: &Comm) -> Result<(Option<tempfile::TempDir>, PathBuf)> {
     let folder = (world.rank() == 0).then(|| tempfile::tempdir().expect("a folder for temporary files"));
     let path = folder.as_ref().map(|folder| folder.path().to_string_lossy().into_owned());
     Ok((folder, PathBuf::from(world.bcast_value(path, 0)?)))

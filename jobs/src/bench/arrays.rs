@@ -7,8 +7,12 @@ use super::pinning::{cores, pin, unpin};
 use super::stage::nap_together;
 use num_complex::Complex;
 use rankine::launch::Launcher;
+use rankine::matrix::{Entry, Form, Product};
 use rankine::run::show;
-use rankine::{Comm, Error, Fft, Field, Grid, Launch, RealFft, Redistribution, Result, op, testing};
+use rankine::{
+    BlockCyclic, Comm, Error, Fft, Field, Grid, Launch, Matrix, ProcessGrid, RealFft, Redistribution, Result,
+    op, testing,
+};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -24,6 +28,9 @@ pub struct Arrays {
     /// Cells along each axis of three
     #[arg(long, value_name = "N", default_value_t = 256)]
     cells: usize,
+    /// Rows and columns of matrices
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    order: usize,
     /// How often every side has its turn
     #[arg(long, value_name = "N", default_value_t = 11)]
     turns: usize,
@@ -36,6 +43,8 @@ enum Work {
     Redistribution,
     /// Fourier transforms there and back, beside memcpy of the spectrum on every rank
     Fft,
+    /// Products of matrices (SUMMA), beside the local product alone, as large a one on every rank at the same time
+    Matrix,
 }
 
 /// An operation beside its measure: seconds of each, turn after turn.
@@ -55,6 +64,9 @@ struct Line {
 pub fn bench(wanted: Arrays) -> Result<()> {
     if wanted.turns == 0 || !(2..=2048).contains(&wanted.cells) {
         return Err(Error::usage("bench arrays: give one turn or more, and 2 to 2048 cells"));
+    }
+    if !(1..=65536).contains(&wanted.order) {
+        return Err(Error::usage("bench arrays: give matrices of 1 to 65536 rows"));
     }
     match Launcher::detect(|name| std::env::var(name).ok())? {
         Some(launcher) if launcher.ranks > 1 => Launch::new().checked(false).run(move |world| {
@@ -110,12 +122,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(comm: &Comm, wanted: &Arrays) -> Result<Vec<Line>> {
-    let all = [Work::Redistribution, Work::Fft];
+    let all = [Work::Redistribution, Work::Fft, Work::Matrix];
     let mut lines = Vec::new();
     for work in if wanted.only.is_empty() { &all[..] } else { &wanted.only } {
         match work {
             Work::Redistribution => redistributions(comm, wanted, &mut lines)?,
             Work::Fft => transforms(comm, wanted, &mut lines)?,
+            Work::Matrix => products(comm, wanted, &mut lines)?,
         }
     }
     Ok(lines)
@@ -214,5 +227,50 @@ fn transforms(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()>
     let mut b = Field::new(fft.spectrum_grid(), Complex::default())?;
     lines.push(compare(comm, wanted, line("real, forward", 0.5), || fft.forward(&a, &mut b), &mut memcpy)?);
     lines.push(compare(comm, wanted, line("real, inverse", 0.5), || fft.inverse(&b, &mut a), &mut memcpy)?);
+    Ok(())
+}
+
+fn products(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()> {
+    product::<f64>(comm, wanted, "matrix product, f64", [Form::Plain; 2], lines)?;
+    product::<f64>(comm, wanted, "A transposed", [Form::Transposed, Form::Plain], lines)?;
+    product::<f64>(comm, wanted, "B transposed", [Form::Plain, Form::Transposed], lines)?;
+    product::<f32>(comm, wanted, "matrix product, f32", [Form::Plain; 2], lines)
+}
+
+/// Of all ranks together, beside products of each rank's own: squares with as many multiplications as its share.
+fn product<T: Entry>(
+    comm: &Comm,
+    wanted: &Arrays,
+    name: &'static str,
+    [form_a, form_b]: [Form; 2],
+    lines: &mut Vec<Line>,
+) -> Result<()> {
+    let value = |[i, j]: [usize; 2]| T::of(((i * 7 + j * 3) % 11) as f64 / 11.0 - 0.5);
+    let plan = |grid: &ProcessGrid, order: usize, forms: [Form; 2]| {
+        let layout = BlockCyclic::new(grid, [order, order], [64, 64])?;
+        let product = Product::plan((&layout, forms[0]), (&layout, forms[1]), &layout)?;
+        let [a, b] = [Matrix::from_fn(&layout, value)?, Matrix::from_fn(&layout, value)?];
+        Ok::<_, Error>((product, a, b, Matrix::zeros(&layout)?))
+    };
+    let n = wanted.order as f64;
+    let small = (n / (comm.size() as f64).cbrt()).round().max(1.0);
+    let grid = ProcessGrid::new(comm)?;
+    let alone = comm.split(Some(comm.rank() as u32), 0)?.unwrap_or(comm.dup()?);
+    let alone = ProcessGrid::new(&alone)?;
+    let (mut all, a, b, mut c) = plan(&grid, wanted.order, [form_a, form_b])?;
+    let (mut own, d, e, mut f) = plan(&alone, small as usize, [Form::Plain; 2])?;
+    let line =
+        Line { name, amount: 2e-9 * n.powi(3), unit: "GFlop/s", ours: Vec::new(), measure: Vec::new() };
+    // For as many multiplications as the ranks have together.
+    let scale = n.powi(3) / (comm.size() as f64 * small.powi(3));
+    let mut line = compare(
+        comm,
+        wanted,
+        line,
+        || all.run(T::of(1.0), &a, &b, T::default(), &mut c),
+        || own.run(T::of(1.0), &d, &e, T::default(), &mut f),
+    )?;
+    line.measure.iter_mut().for_each(|time| *time *= scale);
+    lines.push(line);
     Ok(())
 }
