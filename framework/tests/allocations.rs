@@ -3,6 +3,7 @@
 //!
 //! Each rank is a thread, so each counts its own allocations.
 
+use rankine::matrix::{BlockCyclic, Form, Matrix, ProcessGrid, Product, Rearrangement};
 use rankine::op::Sum;
 use rankine::{Comm, Field, Grid, Redistribution, Requests, Result, Stencil, start_all, testing};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -292,5 +293,23 @@ fn sparse_products() {
             testing::try_ranks(2, checked, case)
                 .unwrap_or_else(|error| panic!("checked: {checked}: {error}"));
         }
+    }
+}
+
+/// Panels of several steps, a factor that is moved first, and moves alone.
+#[test]
+fn products_of_matrices() {
+    for checked in [false, true] {
+        testing::try_ranks(2, checked, |world| {
+            let layout = BlockCyclic::new(&ProcessGrid::new(world)?, [300, 300], [32, 32])?;
+            let a = Matrix::from_fn(&layout, |[i, j]| (i + j) as f64)?;
+            let (b, mut c) = (a.duplicate()?, Matrix::zeros(&layout)?);
+            let mut product = Product::plan((&layout, Form::Transposed), (&layout, Form::Plain), &layout)?;
+            nothing_allocated("a product", |_| product.run(1.0, &a, &b, 0.0, &mut c), world)?;
+            let mut turn = Rearrangement::transposing(&layout, &layout.transposed())?;
+            let mut t = Matrix::zeros(&layout.transposed())?;
+            nothing_allocated("a transpose", |_| turn.run(&a, &mut t), world)
+        })
+        .unwrap_or_else(|error| panic!("checked: {checked}: {error}"));
     }
 }

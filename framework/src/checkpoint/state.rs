@@ -105,7 +105,7 @@ impl State {
             }
             Doing::Saving { writer, arrays, .. } => {
                 writer.write(&dataset, array)?;
-                let sum = self.comm.allreduce(looked.checksum(&array.ordered()), Sum)?;
+                let sum = self.comm.allreduce(looked.checksum(&looked.ordered(array)), Sum)?;
                 let checksum = format!("{sum:016x}");
                 arrays.push(ArrayRecord {
                     name: name.into(),
@@ -138,7 +138,7 @@ impl State {
                 }
                 let read = Reader::open(&self.comm, &*path, Some(&dataset)).and_then(|input| {
                     input.read_into(array)?;
-                    let sum = self.comm.allreduce(looked.checksum(&array.ordered()), Sum)?;
+                    let sum = self.comm.allreduce(looked.checksum(&looked.ordered(array)), Sum)?;
                     let found = format!("{sum:016x}");
                     if found == record.checksum {
                         return Ok(());

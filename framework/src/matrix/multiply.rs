@@ -16,8 +16,9 @@ use std::panic::Location;
 /// panels, which nothing overlaps, to be there soon. With 256 the local product is as fast as with any more.
 const WIDTH: usize = 256;
 
-/// Multiplications between two looks at the messages under way: some milliseconds.
-const LOOK: usize = 64 << 20;
+/// Columns of C between two looks at the messages under way: the panel of A is packed anew for each such part, which
+/// costs a fifth of the time with 128 of them and nothing to speak of with 400.
+const LOOK: usize = 400;
 
 /// The columns of blocks that a moved factor is cut in along the summed axis.
 const BLOCK: usize = 64;
@@ -227,27 +228,69 @@ fn joined(runs: impl Iterator<Item = Run>, roots: [usize; 2], place: [usize; 2])
     all
 }
 
-/// Puts this rank's share of a step's panels where they are sent from, and makes room for those that come.
-fn pack<T: Entry>(step: &Step, place: [usize; 2], factors: [&Matrix<T>; 2], panels: &mut [Vec<T>; 2]) {
-    let (height, breadth) = (factors[0].local_shape()[0], factors[1].local_shape()[1]);
-    let [a, b] = panels;
-    a.clear();
-    if step.roots[0] == place[1] {
-        for run in &step.runs {
-            a.extend_from_slice(&factors[0].local[run.from * height..(run.from + run.len) * height]);
-        }
-    } else {
+/// What the steps of a run have in common.
+struct Sides<'a, T: Entry> {
+    place: [usize; 2],
+    /// Ranks in this rank's row and column.
+    ranks: [usize; 2],
+    /// Rows and columns of this rank's part of C.
+    shape: [usize; 2],
+    factors: [&'a Matrix<T>; 2],
+}
+
+impl<T: Entry> Sides<'_, T> {
+    /// Puts this rank's share of a step's panels where they are sent from, and makes room for those that come. What stays
+    /// here and is contiguous is left where it is.
+    fn pack(&self, step: &Step, [a, b]: &mut [Vec<T>; 2]) {
+        let ([height, breadth], [from_a, from_b]) = (self.shape, self.factors);
+        // What is in them is overwritten, so nothing is cleared.
         a.resize(height * step.width, T::default());
-    }
-    b.clear();
-    if step.roots[1] == place[0] {
-        for column in factors[1].local.chunks_exact(factors[1].local_shape()[0]) {
+        b.resize(step.width * breadth, T::default());
+        if step.roots[0] == self.place[1] && self.stays_a(step).is_none() {
+            let mut rest = &mut a[..];
             for run in &step.runs {
-                b.extend_from_slice(&column[run.to..run.to + run.len]);
+                let (here, after) = rest.split_at_mut(run.len * height);
+                here.copy_from_slice(&from_a.local[run.from * height..(run.from + run.len) * height]);
+                rest = after;
             }
         }
-    } else {
-        b.resize(step.width * breadth, T::default());
+        if step.roots[1] == self.place[0] && self.stays_b(step).is_none() && step.width > 0 {
+            let pitch = from_b.local_shape()[0];
+            for (column, mut rest) in from_b.local.chunks_exact(pitch).zip(b.chunks_exact_mut(step.width)) {
+                for run in &step.runs {
+                    let (here, after) = rest.split_at_mut(run.len);
+                    here.copy_from_slice(&column[run.to..run.to + run.len]);
+                    rest = after;
+                }
+            }
+        }
+    }
+
+    /// Where A's columns begin, if nobody else needs them and they are one stretch.
+    fn stays_a(&self, step: &Step) -> Option<usize> {
+        let one = step.runs.windows(2).all(|pair| pair[0].from + pair[0].len == pair[1].from);
+        step.runs.first().filter(|_| self.ranks[0] == 1 && one).map(|run| run.from)
+    }
+
+    /// Where B's rows begin, if nobody else needs them and they are one stretch.
+    fn stays_b(&self, step: &Step) -> Option<usize> {
+        let one = step.runs.windows(2).all(|pair| pair[0].to + pair[0].len == pair[1].to);
+        step.runs.first().filter(|_| self.ranks[1] == 1 && one).map(|run| run.to)
+    }
+
+    /// The panels of a step: where they were left, or where they have come.
+    fn panels<'p>(&'p self, step: &Step, [a, b]: &'p [Vec<T>; 2]) -> [Panel<'p, T>; 2] {
+        let [height, breadth] = self.shape;
+        let pitch = self.factors[1].local_shape()[0];
+        let a = self.stays_a(step).map_or(&a[..], |at| &self.factors[0].local[at * height..]);
+        let b = match self.stays_b(step) {
+            None => (&b[..], step.width),
+            Some(at) => (self.factors[1].local.get(at..).unwrap_or(&[]), pitch),
+        };
+        [
+            Panel { elements: a, shape: [height, step.width], pitch: height },
+            Panel { elements: b.0, shape: [step.width, breadth], pitch: b.1 },
+        ]
     }
 }
 
@@ -273,18 +316,17 @@ fn summa<T: Entry>(
         }
         return Ok(());
     };
-    pack(first, place, factors, now);
+    let sides = Sides { place, ranks: [row.size(), column.size()], shape: [height, breadth], factors };
+    sides.pack(first, now);
     row.bcast(&mut now[0], first.roots[0])?;
     column.bcast(&mut now[1], first.roots[1])?;
-    // Columns of C between two looks.
-    let slab = (LOOK / (height * WIDTH).max(1)).max(16 * rayon::current_num_threads());
+    let parts = (breadth / LOOK).max(1);
     for (number, step) in steps.iter().enumerate() {
-        let a = Panel { elements: &now[0][..], shape: [height, step.width], pitch: height };
-        let b = Panel { elements: &now[1][..], shape: [step.width, breadth], pitch: step.width };
+        let [a, b] = sides.panels(step, now);
         match steps.get(number + 1) {
             None => multiply(&mut c.local, height, (0, breadth), add, alpha, a, b),
             Some(after) => {
-                pack(after, place, factors, next);
+                sides.pack(after, next);
                 let [a_next, b_next] = &mut *next;
                 row.scope(|along| {
                     column.scope(|down| {
@@ -301,8 +343,8 @@ fn summa<T: Entry>(
                             sent_a = look(sent_a)?;
                             sent_b = look(sent_b)?;
                             let rest = breadth - done;
-                            let columns =
-                                if sent_a.is_none() && sent_b.is_none() { rest } else { slab.min(rest) };
+                            let under_way = sent_a.is_some() || sent_b.is_some();
+                            let columns = if under_way { breadth.div_ceil(parts).min(rest) } else { rest };
                             multiply(&mut c.local, height, (done, columns), add, alpha, a, b);
                             done += columns;
                         }

@@ -22,7 +22,7 @@ pub(super) fn write<P: Partitioned + ?Sized>(
     array: &P,
     looked: &Looked,
 ) -> io::Result<()> {
-    let (size, elements) = (size_of::<P::Item>(), array.ordered());
+    let (size, elements) = (size_of::<P::Item>(), looked.ordered(array));
     let mut gathered: Vec<u8> = Vec::new();
     let mut place = 0;
     let flush = |gathered: &mut Vec<u8>, place: u64| {

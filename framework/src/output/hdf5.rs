@@ -341,7 +341,7 @@ impl File {
         looked: &Looked,
         rounds: usize,
     ) -> Said<()> {
-        let (none, elements) = (nothing(looked), array.ordered());
+        let (none, elements) = (nothing(looked), looked.ordered(array));
         let mut failed = Ok(());
         for round in 0..rounds.max(looked.pieces.len()) {
             let piece = looked.pieces.get(round).unwrap_or(&none);

@@ -128,7 +128,7 @@ pub trait Partitioned {
     /// The storage that the pieces speak of.
     fn elements(&self) -> &[Self::Item];
     /// The elements in the order that the pieces speak of, where that is not the storage's: what is written. A type that
-    /// has one order only leaves it as it is.
+    /// has one order only leaves it as it is. As many as [`elements`](Partitioned::elements).
     fn ordered(&self) -> Cow<'_, [Self::Item]> {
         Cow::Borrowed(self.elements())
     }
@@ -191,6 +191,13 @@ impl Looked {
             piece.check(&global, array.elements().len())?;
         }
         Ok(Looked { global, pieces, shown: shown::<P::Item>() })
+    }
+
+    /// The elements as the pieces speak of them. A type whose two orders are not of one length is taken by its storage, with
+    /// which the pieces were compared.
+    pub fn ordered<'a, P: Partitioned + ?Sized>(&self, array: &'a P) -> Cow<'a, [P::Item]> {
+        let ordered = array.ordered();
+        if ordered.len() == array.elements().len() { ordered } else { Cow::Borrowed(array.elements()) }
     }
 
     /// The shape in a file.
