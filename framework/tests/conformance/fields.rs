@@ -1,10 +1,74 @@
 //! Fields on both engines: halos of faces and of corners, several in one message, faces and edges, sweeps.
+//!
+//! Against the global picture, which `halo` has for more shapes on the Local engine.
 
+#[path = "../common/picture.rs"]
+mod picture;
+
+pub use picture::given_edges;
+
+use picture::{Case, case, exchanges, sweeps, value};
 use rankine::{Comm, Field, Grid, Result, Stencil};
 
-/// A number for each cell that no other cell has.
-fn value<const D: usize>(cell: [usize; D]) -> f64 {
-    cell.iter().fold(1.0, |value, &index| value * 100.0 + index as f64)
+/// All kinds of points, one after the other as it is called.
+fn staggers<const D: usize>() -> impl FnMut() -> [bool; D] {
+    let mut next = 0usize;
+    move || {
+        next += 1;
+        std::array::from_fn(|axis| next >> axis & 1 == 1)
+    }
+}
+
+fn both<const D: usize>(world: &Comm, case: Case<D>, mut points: impl FnMut() -> [bool; D]) -> Result<()> {
+    for stencil in [Stencil::Star, Stencil::Box] {
+        let case = Case { stencil, ..case };
+        exchanges(world, case, points())?;
+        sweeps(world, case)?;
+    }
+    Ok(())
+}
+
+/// Halos of 1 to 3 cells, with walls of every kind or none.
+pub fn on_one_axis(world: &Comm) -> Result<()> {
+    let mut points = staggers();
+    for halo in 1..4 {
+        for periodic in [false, true] {
+            both(world, case([37], halo, [periodic]), &mut points)?;
+            both(world, case([33], halo, [periodic]), &mut points)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn on_two_axes(world: &Comm) -> Result<()> {
+    let mut points = staggers();
+    for halo in 1..4 {
+        for periodic in [[false; 2], [true, false], [false, true], [true; 2]] {
+            both(world, case([17, 19], halo, periodic), &mut points)?;
+        }
+    }
+    // The last axis split alone, the first one alone.
+    let p = world.size();
+    for dims in [[1, p], [p, 1]] {
+        both(world, Case { dims: Some(dims), ..case([24, 25], 1, [false, true]) }, &mut points)?;
+    }
+    Ok(())
+}
+
+pub fn on_three_axes(world: &Comm) -> Result<()> {
+    let mut points = staggers();
+    for (halo, periodic) in [(1, [false; 3]), (2, [true, false, true]), (3, [false, true, false])] {
+        both(world, case([10, 8, 10], halo, periodic), &mut points)?;
+    }
+    both(world, Case { dims: Some([1, 1, world.size()]), ..case([3, 3, 18], 1, [true; 3]) }, &mut points)
+}
+
+pub fn on_four_axes(world: &Comm) -> Result<()> {
+    let mut points = staggers();
+    for (halo, periodic) in [(1, [false, true, false, true]), (2, [true, false, true, false])] {
+        both(world, case([6, 5, 4, 5], halo, periodic), &mut points)?;
+    }
+    Ok(())
 }
 
 /// All neighbours of a cell on a torus, diagonal ones too, against the global picture.
