@@ -7,7 +7,7 @@ mod cells;
 
 use cells::{all_cells, exact_answers, rough};
 use rankine::testing::{ranks, try_ranks};
-use rankine::{Comm, ErrorKind, Field, Grid, Result};
+use rankine::{Comm, ErrorKind, Field, Grid, Norm, Result};
 use std::sync::Mutex;
 
 #[test]
@@ -48,4 +48,54 @@ fn what_cannot_be_is_an_error() {
     let dot =
         kind(&|world| field(world)?.dot(&Field::staggered(&Grid::new(world, [4])?, [true], 0.0)?).map(drop));
     assert_eq!(dot, ErrorKind::Usage);
+}
+
+/// The bits of everything that is reduced, on one axis, on three, and where the first axis is short.
+fn bits_on_threads(world: &Comm) -> Result<Vec<u64>> {
+    let mut bits = Vec::new();
+    let line = |[x]: [usize; 1]| rough([x / 1000, x / 10 % 100, x % 10]);
+    bits.extend(bits_of(world, [50_003], line)?);
+    bits.extend(bits_of(world, [31, 30, 29], rough)?);
+    bits.extend(bits_of(world, [2, 123, 101], rough)?);
+    Ok(bits)
+}
+
+fn bits_of<const D: usize>(
+    world: &Comm,
+    cells: [usize; D],
+    value: impl Fn([usize; D]) -> f64 + Sync,
+) -> Result<Vec<u64>> {
+    let grid = Grid::new(world, cells)?;
+    let field = Field::from_fn(&grid, &value)?;
+    let other = Field::from_fn(&grid, |cell| value(cell).abs().sqrt())?;
+    let (low, at) = field.min_at()?;
+    let (high, above) = field.max_at()?;
+    let histogram = field.histogram(-1.0..1.0, 7)?;
+    // Not commutative: the order of cells counts.
+    let first = field.reduce(|value| value, |a: f64, _: f64| a)?;
+    let mut numbers = vec![low, high, first, field.sum()?, field.dot(&other)?];
+    for norm in [Norm::L1, Norm::L2, Norm::Max] {
+        numbers.extend([field.norm(norm)?, field.norm_reproducible(norm)?]);
+    }
+    numbers.extend([field.sum_reproducible()?, field.dot_reproducible(&other)?]);
+    let places = at.into_iter().chain(above).map(|index| index as u64);
+    let counts = histogram.bins.into_iter().chain([histogram.below, histogram.above, field.checksum()?]);
+    Ok(numbers.into_iter().map(f64::to_bits).chain(places).chain(counts).collect())
+}
+
+#[test]
+fn no_answer_depends_on_the_number_of_threads() {
+    let mut all = Vec::new();
+    for threads in [1, 2, 3, 5] {
+        let answers = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let found = answers.clone();
+        let run = rankine::Launch::new().ranks(2).threads(threads).run(move |world| {
+            assert_eq!(rayon::current_num_threads(), threads);
+            *found.lock().unwrap() = bits_on_threads(&world)?;
+            Ok(())
+        });
+        run.unwrap();
+        all.push(answers.lock().unwrap().clone());
+    }
+    assert!(all.iter().all(|answers| *answers == all[0] && answers.len() > 60), "{all:?}");
 }

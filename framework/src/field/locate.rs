@@ -64,19 +64,23 @@ impl<T: Element, const D: usize> Field<T, D> {
     where
         T: PartialOrd,
     {
-        let (layout, start, points) = (self.points.layout, self.own().start, self.points());
-        let owned = &self.storage()[layout.planes(0..layout.cells[0])];
-        let mut best: Option<Located<T>> = None;
-        for (z, plane) in owned.chunks_exact(layout.plane()).enumerate() {
-            for ([w, y], cells) in layout.rows_of_plane() {
-                let first = global(start, [z, w, y, 0]);
+        let (owned, start, points) = (self.owned(), self.own().start, self.points());
+        let add = |best: &mut Option<Located<T>>, planes| {
+            owned.rows(planes, |place, row| {
+                let first = global(start, place);
                 let index = (0..D).fold(0, |index, axis| index * points[axis] + first[axis]);
-                for (at, &value) in (index..).zip(&plane[cells]) {
+                for (at, &value) in (index..).zip(row) {
                     let here = Located::new(value, at);
-                    best = Some(best.map_or(here, |best| op.combine(best, here)));
+                    *best = Some(best.map_or(here, |best| op.combine(best, here)));
                 }
-            }
-        }
+            });
+        };
+        // Of equal values the lowest index counts, so any order gives the same.
+        let merge = |a: Option<Located<T>>, b| match (a, b) {
+            (Some(a), Some(b)) => Some(op.combine(a, b)),
+            (a, b) => a.or(b),
+        };
+        let best = owned.in_any_order(|| None, add, merge);
         let best = self.grid().allreduce(best.unwrap_or(Located::new(T::zeroed(), usize::MAX)), op)?;
         let (mut index, mut rest) = ([0; D], best.at());
         for axis in (0..D).rev() {
@@ -126,24 +130,30 @@ impl<T: Element, const D: usize> Field<T, D> {
             return bad(format!("{bins} bins"), "give 1 to 2^24 bins");
         }
         // Below, above, and what is no number come last.
-        let mut counts = vec![0u64; bins + 3];
-        let width = range.end - range.start;
-        self.each_row(|row| {
-            for &value in row {
-                let value = value.to_f64();
-                let at = if value.is_nan() {
-                    bins + 2
-                } else if value < range.start {
-                    bins
-                } else if value >= range.end {
-                    bins + 1
-                } else {
-                    // Rounding may lift a value just below the end to it.
-                    (((value - range.start) / width * bins as f64) as usize).min(bins - 1)
-                };
-                counts[at] += 1;
-            }
-        });
+        let (owned, width) = (self.owned(), range.end - range.start);
+        let add = |counts: &mut Vec<u64>, planes| {
+            owned.rows(planes, |_, row| {
+                for &value in row {
+                    let value = value.to_f64();
+                    let at = if value.is_nan() {
+                        bins + 2
+                    } else if value < range.start {
+                        bins
+                    } else if value >= range.end {
+                        bins + 1
+                    } else {
+                        // Rounding may lift a value just below the end to it.
+                        (((value - range.start) / width * bins as f64) as usize).min(bins - 1)
+                    };
+                    counts[at] += 1;
+                }
+            })
+        };
+        let merge = |mut a: Vec<u64>, b: Vec<u64>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+            a
+        };
+        let mut counts = owned.in_any_order(|| vec![0u64; bins + 3], add, merge);
         comm.allreduce_in_place(&mut counts, Sum)?;
         let (below, above, nan) = (counts[bins], counts[bins + 1], counts[bins + 2]);
         counts.truncate(bins);

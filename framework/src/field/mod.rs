@@ -1,7 +1,7 @@
 //! `Field`: a distributed array of 1 to 4 dimensions, one value for each cell of a grid, or for each face or edge.
 //!
 //! This file makes fields and says where they lie. Their values are reached in `access`, their halos in `exchange` and
-//! `walls`; sweeps are in `update`, `in_place` and `sweep`, reductions in `reduce`, `norms` and `locate`, other levels in `transfer`, memory in `storage`. Who owns which
+//! `walls`; sweeps are in `update`, `in_place` and `sweep`, reductions in `reduce`, `norms` and `locate` on `owned`, other levels in `transfer`, memory in `storage`. Who owns which
 //! cells is in `crate::grid`.
 
 mod access;
@@ -9,6 +9,7 @@ mod exchange;
 mod in_place;
 mod locate;
 mod norms;
+mod owned;
 mod reduce;
 mod rows;
 mod slab;

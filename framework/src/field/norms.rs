@@ -4,7 +4,7 @@
 
 use super::Field;
 use super::reduce::{Halves, RUN};
-use crate::comm::{Element, Number};
+use crate::comm::{Element, Number, Op};
 use crate::error::Result;
 use crate::op::{Exact, Max, Sum, Summable};
 use num_complex::Complex;
@@ -138,13 +138,15 @@ impl<T: Element, const D: usize> Field<T, D> {
     where
         T: Summable,
     {
-        let mut sums = [Exact::new(); 2];
-        self.each_row(|row| T::add_all(row, &mut sums));
+        let owned = self.owned();
+        let add = |sums: &mut [Exact; 2], planes| owned.rows(planes, |_, row| T::add_all(row, sums));
+        let mut sums = owned.in_any_order(none, add, merged);
         self.grid().comm().allreduce_in_place(&mut sums[..T::PARTS], Sum)?;
         Ok(T::rounded(&sums))
     }
 
-    /// The sum of `a* b` over all points of this field (`a`, conjugated if complex) and another. Collective.
+    /// The sum of `a* b` over all points of this field (`a`, conjugated if complex) and another. Collective. The bits are
+    /// the same for any number of threads, and depend on the number of ranks.
     ///
     /// # Errors
     /// A field on other points; else as [`Field::reduce`].
@@ -154,13 +156,19 @@ impl<T: Element, const D: usize> Field<T, D> {
         T: Magnitude,
     {
         self.check_points("dot", other)?;
+        let (mine, others) = (self.owned(), other.owned());
+        let of_piece = |planes| {
+            let mut halves = Halves::new(Sum);
+            mine.pairs(&others, planes, |a, b| {
+                for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
+                    let pairs = a.iter().zip(b).map(|(&a, &b)| a.conjugate().times(b));
+                    halves.push(pairs.fold(T::zeroed(), T::plus));
+                }
+            });
+            halves.finish()
+        };
         let mut halves = Halves::new(Sum);
-        self.each_pair(other, |a, b| {
-            for (a, b) in a.chunks(RUN).zip(b.chunks(RUN)) {
-                let pairs = a.iter().zip(b).map(|(&a, &b)| a.conjugate().times(b));
-                halves.push(pairs.fold(T::zeroed(), T::plus));
-            }
-        });
+        mine.in_order(of_piece, |value| halves.push(value));
         self.grid().allreduce(halves.finish(), Sum)
     }
 
@@ -175,45 +183,37 @@ impl<T: Element, const D: usize> Field<T, D> {
         T: Summable,
     {
         self.check_points("dot_reproducible", other)?;
-        let mut sums = [Exact::new(); 2];
-        self.each_pair(other, |a, b| T::add_products(a, b, &mut sums));
+        let (mine, others) = (self.owned(), other.owned());
+        let add =
+            |sums: &mut [Exact; 2], planes| mine.pairs(&others, planes, |a, b| T::add_products(a, b, sums));
+        let mut sums = mine.in_any_order(none, add, merged);
         self.grid().comm().allreduce_in_place(&mut sums[..T::PARTS], Sum)?;
         Ok(T::rounded(&sums))
     }
 
     /// The exact sum of what `map` makes of all values, rounded once.
     #[track_caller]
-    fn exact(&self, map: impl Fn(T) -> f64) -> Result<f64> {
-        let (mut sum, mut numbers) = (Exact::new(), Vec::new());
-        self.each_row(|row| {
-            numbers.clear();
-            numbers.extend(row.iter().map(|&value| map(value)));
-            sum.add_all(&numbers);
-        });
+    fn exact(&self, map: impl Fn(T) -> f64 + Sync) -> Result<f64> {
+        let owned = self.owned();
+        let add = |[sum, _]: &mut [Exact; 2], planes| {
+            let mut numbers = [0.0; 8 * RUN];
+            owned.rows(planes, |_, row| {
+                for run in row.chunks(numbers.len()) {
+                    numbers.iter_mut().zip(run).for_each(|(number, &value)| *number = map(value));
+                    sum.add_all(&numbers[..run.len()]);
+                }
+            });
+        };
+        let [sum, _] = owned.in_any_order(none, add, merged);
         self.grid().comm().allreduce(sum, Sum).map(|sum| sum.value())
     }
+}
 
-    /// Calls `each` with the owned cells of every row; on one axis with all of them at once.
-    pub(super) fn each_row(&self, mut each: impl FnMut(&[T])) {
-        let layout = self.points.layout;
-        let owned = &self.storage()[layout.planes(0..layout.cells[0])];
-        if D == 1 {
-            return each(owned);
-        }
-        for plane in owned.chunks_exact(layout.plane()) {
-            layout.rows_of_plane().for_each(|(_, cells)| each(&plane[cells]));
-        }
-    }
+/// Exact sums of nothing.
+fn none() -> [Exact; 2] {
+    [Exact::new(); 2]
+}
 
-    fn each_pair(&self, other: &Field<T, D>, mut each: impl FnMut(&[T], &[T])) {
-        let layout = self.points.layout;
-        let owned = layout.planes(0..layout.cells[0]);
-        let (a, b) = (&self.storage()[owned.clone()], &other.storage()[owned]);
-        if D == 1 {
-            return each(a, b);
-        }
-        for (a, b) in a.chunks_exact(layout.plane()).zip(b.chunks_exact(layout.plane())) {
-            layout.rows_of_plane().for_each(|(_, cells)| each(&a[cells.clone()], &b[cells]));
-        }
-    }
+fn merged(a: [Exact; 2], b: [Exact; 2]) -> [Exact; 2] {
+    [Sum.combine(a[0], b[0]), Sum.combine(a[1], b[1])]
 }

@@ -1,12 +1,11 @@
 //! Sums, extremes and checksums over all cells of a field.
 //!
-//! Ghost cells never count. Operators are in `comm::op`; how ranks' contributions meet is `Comm::allreduce`.
+//! Ghost cells never count. Which cells a thread takes is in `owned`. Operators are in `comm::op`; how ranks' contributions meet is `Comm::allreduce`.
 
 use super::{Field, global};
 use crate::comm::{Element, Number, Op, Ordered};
 use crate::error::Result;
 use crate::op::{Max, Min, Sum};
-use rayon::prelude::*;
 
 /// Cells combined one after the other; above, halves are combined, so that rounding grows with the logarithm of
 /// the number of cells only.
@@ -17,7 +16,8 @@ const LANES: usize = 8;
 
 impl<T: Element, const D: usize> Field<T, D> {
     /// Combines `map` of all cells with `op`; every rank gets the same answer. Collective. Local cells are combined
-    /// in pairs of halves and in C order, unless the operator is commutative.
+    /// in pairs of halves and in C order, unless the operator is commutative. On the rank's threads, with the same bits for any
+    /// number of them; the bits of a sum depend on the number of ranks.
     ///
     /// ```
     /// # use rankine::{Field, Grid, op::Max};
@@ -32,26 +32,14 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// A failure of the engine, or another rank's.
     #[track_caller]
     pub fn reduce<U: Element, O: Op<U>>(&self, map: impl Fn(T) -> U + Sync, op: O) -> Result<U> {
-        let layout = self.points.layout;
-        let owned = &self.storage()[layout.planes(0..layout.cells[0])];
-        let planes = owned.par_chunks_exact(layout.plane());
-        let of_plane = |plane: &[T]| {
+        let owned = self.owned();
+        let of_piece = |planes| {
             let mut halves = Halves::new(op);
-            for (_, cells) in layout.rows_of_plane() {
-                for run in plane[cells].chunks(RUN) {
-                    halves.push(of_run(run, &map, op));
-                }
-            }
+            owned.rows(planes, |_, row| row.chunks(RUN).for_each(|run| halves.push(of_run(run, &map, op))));
             halves.finish()
         };
         let mut halves = Halves::new(op);
-        if D == 1 {
-            owned.chunks(RUN).for_each(|run| halves.push(of_run(run, &map, op)));
-        } else if rayon::current_num_threads() == 1 {
-            owned.chunks_exact(layout.plane()).for_each(|plane| halves.push(of_plane(plane)));
-        } else {
-            planes.map(of_plane).collect::<Vec<U>>().into_iter().for_each(|value| halves.push(value));
-        }
+        owned.in_order(of_piece, |value| halves.push(value));
         self.grid().allreduce(halves.finish(), op)
     }
 
@@ -98,26 +86,17 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// As [`Field::reduce`].
     #[track_caller]
     pub fn checksum(&self) -> Result<u64> {
-        let (layout, start, points) = (self.points.layout, self.own().start, self.points());
-        let of_plane = |(z, plane): (usize, &[T])| {
-            let mut sum = 0u64;
-            for ([w, y], cells) in layout.rows_of_plane() {
-                let first = global(start, [z, w, y, 0]);
+        let (owned, start, points) = (self.owned(), self.own().start, self.points());
+        let add = |sum: &mut u64, planes| {
+            owned.rows(planes, |place, row| {
+                let first = global(start, place);
                 let index = (0..D).fold(0, |index, axis| index * points[axis] + first[axis]) as u64;
-                for (index, value) in (index..).zip(&plane[cells]) {
-                    sum = sum.wrapping_add(mixed(index, bytemuck::bytes_of(value)));
+                for (index, value) in (index..).zip(row) {
+                    *sum = sum.wrapping_add(mixed(index, bytemuck::bytes_of(value)));
                 }
-            }
-            sum
+            });
         };
-        let owned = &self.storage()[layout.planes(0..layout.cells[0])];
-        let plane = layout.plane();
-        let sum = if rayon::current_num_threads() == 1 {
-            owned.chunks_exact(plane).enumerate().map(of_plane).fold(0, u64::wrapping_add)
-        } else {
-            let planes = owned.par_chunks_exact(plane).enumerate();
-            planes.map(of_plane).reduce(|| 0, u64::wrapping_add)
-        };
+        let sum = owned.in_any_order(|| 0, add, u64::wrapping_add);
         self.grid().allreduce(sum, Sum)
     }
 }
