@@ -289,6 +289,17 @@ pub fn hostile_files(world: &Comm) -> Result<()> {
             "c.mtx:11: `one` is no number",
         ),
         (format!("{general}{0} {0} 1\n1 1 1\n", u64::MAX), "c.mtx:2: "),
+        (
+            format!("{general}{0} {0} {0}\n1 1 1\n", 10u64.pow(18)),
+            "entries said to follow, but only 6 bytes do",
+        ),
+        (
+            format!("{general}{0} {0} {1}\n1 1 1\n", 10u64.pow(18), u64::MAX),
+            "entries said to follow, but only 6",
+        ),
+        // The size line is judged before the line that is no entry.
+        (format!("{general}{0} 3 1\nhello\n", 10u64.pow(18)), "rows or columns for every rank"),
+        (format!("{general}3 {0} 1\n1 {0} 1\n", 10u64.pow(18)), "rows or columns for every rank"),
         (format!("{general}1 1 1\n1 1 {}\n", "1".repeat(100_000)), "c.mtx:3: the line is longer"),
         (
             "%%MatrixMarket matrix coordinate real symmetric\n2 2 1\n1 2 1\n".into(),

@@ -37,7 +37,12 @@ use std::path::Path;
 pub fn read<T: Value>(comm: &Comm, path: impl AsRef<Path>) -> Result<SparseMatrix<T>> {
     let path = path.as_ref();
     let head = match comm.rank() {
-        0 => Header::read(path).and_then(|head| fits::<T>(path, &head).map(|()| Some(head))),
+        // Before anything is read or allocated for it: a size line may say what it likes.
+        0 => Header::read(path).and_then(|head| {
+            fits::<T>(path, &head)?;
+            room(path, &head, comm.size())?;
+            Ok(Some(head))
+        }),
         _ => Ok(None),
     };
     let head = comm.bcast_value(told(comm, head)?, 0)?;
@@ -56,7 +61,6 @@ pub fn read<T: Value>(comm: &Comm, path: impl AsRef<Path>) -> Result<SparseMatri
         .help("the file was cut short or is damaged, or the size line is wrong")),
     };
     told(comm, counts)?;
-    told(comm, room(path, &head, comm.size()))?;
     let rows = Distribution::even(comm, head.rows as usize)?;
     let columns = if head.rows == head.columns {
         rows.clone()
