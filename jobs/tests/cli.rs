@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{bad_input_is_refused, ended, files, json, rankine, refused, runs_agree};
+use common::{
+    bad_input_is_refused, benches_print_their_tables, ended, files, json, rankine, refused, runs_agree,
+};
 use std::path::Path;
 use std::process::Command;
 
@@ -173,6 +175,17 @@ fn bench_measures_messages_on_threads() {
     refused(bad("--turn -1"), "turn", 2, &["-1"]);
     refused(bad("--sizes 999999999999"), "sizes", 2, &["--sizes 999999999999"]);
     refused(bad("--turns 1 --turn 0.05 --only latency --sizes 8,16 --out /proc/x"), "out", 4, &["/proc/x"]);
+}
+
+#[test]
+fn bench_measures_arrays_products_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let measure = |words: &[&str]| {
+        let mut command = rankine(folder.path());
+        command.args(words).args(["--ranks", "2"]);
+        command
+    };
+    benches_print_their_tables(&measure, 2, &["local"]);
 }
 
 #[test]

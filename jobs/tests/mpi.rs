@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{bad_input_is_refused, ended, rankine, refused, runs_agree};
+use common::{bad_input_is_refused, benches_print_their_tables, ended, rankine, refused, runs_agree};
 use std::path::Path;
 use std::process::Command;
 
@@ -56,4 +56,10 @@ fn bench_measures_all_sides() {
         }
     }
     refused(started(folder.path(), 2, &["bench", "messaging", "--ranks", "3"]), "ranks", 2, &["launcher"]);
+}
+
+#[test]
+fn bench_measures_arrays_products_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    benches_print_their_tables(&|words| started(folder.path(), 2, words), 2, &["mpi", "local"]);
 }

@@ -244,3 +244,54 @@ pub fn runs_agree(start: Start<'_>, engine: &str) {
         assert!(sums[0].len() == 16 && sums.iter().all(|sum| *sum == sums[0]), "{shape}: {sums:?}");
     }
 }
+
+/// The lines that a benchmark prints, after one for each engine that has part in it.
+fn measured(measure: &dyn Fn(&[&str]) -> Command, words: &str, heads: usize, says: &str) -> Vec<String> {
+    let words: Vec<&str> = ["bench"].into_iter().chain(words.split(' ')).collect();
+    let ended = ended(measure(&words));
+    assert_eq!(ended.code, 0, "{words:?}: {}", ended.stderr);
+    let (about, rows): (Vec<&str>, Vec<&str>) =
+        ended.stdout.lines().partition(|line| line.contains(" engine, "));
+    assert_eq!(about.len(), heads, "{}", ended.stdout);
+    assert!(about.iter().all(|line| line.contains(says)), "{says}: {}", ended.stdout);
+    rows.into_iter().map(str::to_string).collect()
+}
+
+/// The benchmarks of arrays, products and files at tiny sizes: every row there is, once for each of `engines`.
+pub fn benches_print_their_tables(measure: &dyn Fn(&[&str]) -> Command, ranks: usize, engines: &[&str]) {
+    let on = format!("{ranks} ranks");
+    let rows = measured(measure, "arrays --cells 12 --turns 2", engines.len(), &on);
+    assert_eq!(rows.len(), 10 * engines.len(), "{rows:?}");
+    assert!(rows.iter().all(|row| row.contains("measure") && row.contains("ratio")), "{rows:?}");
+    let fft = measured(measure, "arrays --only fft --cells 7 --turns 1", engines.len(), &on);
+    assert!(fft.len() == 4 * engines.len() && fft[0].contains("complex, forward"), "{fft:?}");
+
+    // Seven entries a row, but for those beyond the six sides.
+    let rows =
+        measured(measure, "sparse --cells 6 --turns 2 --products 2", engines.len(), "216 rows, 1296 entries");
+    assert_eq!(rows.len(), engines.len(), "{rows:?}");
+    assert!(rows.iter().all(|row| row.contains("product") && row.contains("triad")), "{rows:?}");
+    measured(
+        measure,
+        "sparse --cells 4 --random 3 --band 9 --turns 1 --products 1",
+        engines.len(),
+        "64 rows",
+    );
+
+    let refused = ended(measure(&["bench", "arrays", "--cells", "0"]));
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    #[cfg(feature = "hdf5")]
+    {
+        let rows = measured(measure, "files --cells 12 --turns 2", 1, &on);
+        for side in ["plain", "direct", "in turn"] {
+            assert!(rows.iter().any(|row| row.starts_with(side)), "{side}: {rows:?}");
+        }
+        let ended = ended(measure(&["bench", "files", "--cells", "12", "--turns", "2", "--json"]));
+        let all: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        assert_eq!((&all["engine"], &all["ranks"]), (&engines[0].into(), &ranks.into()));
+        assert_eq!(all["bytes"], 12 * 12 * 12 * 8);
+        let sides = all["sides"].as_array().expect("a list");
+        assert!(sides.len() >= 3, "{all}");
+        assert!(sides.iter().all(|side| side["megabytes_per_second"].as_f64() > Some(0.0)), "{all}");
+    }
+}
