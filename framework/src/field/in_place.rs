@@ -67,9 +67,9 @@ impl<T: Element, const D: usize> Field<T, D> {
         }
         let out = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
         core.shell(&layout).iter().try_for_each(|region| sweep.region((0, out), region, &row, None))?;
-        // Edges and corners beyond a wall are sent with those before it.
+        // Edges and corners beyond a wall are sent with those before it. Each row has filled its own ends and ghost rows.
         if stencil == Stencil::Box {
-            self.ghosts().fill(&layout, self.storage.elements_mut());
+            sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
         }
         let Field { storage, buffers, .. } = self;
         let links = points.links(&grid, stencil);
@@ -87,11 +87,8 @@ impl<T: Element, const D: usize> Field<T, D> {
                 }
             },
         )?;
-        if stencil == Stencil::Box {
-            sweep.ghosts.fill(&layout, self.storage.elements_mut());
-        } else {
-            sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
-        }
+        // Once more: planes beyond a wall repeat ones of the core, and what came.
+        sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
         self.ghosts_filled = true;
         Ok(())
     }
