@@ -103,8 +103,8 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     /// As [`Particles::migrate`], and [`DistVec::balance_by_weight`] for weights.
     #[track_caller]
     pub fn deal_by_curve(&mut self, curve: Curve, weight: impl FnMut(&P) -> f64) -> Result<Cuts<D>> {
-        // So that all are in the box.
-        self.migrate()?;
+        // They go from where they are: not to the owners of their cells first.
+        self.bring_inside("deal_by_curve")?;
         let (lower, upper) = (self.lower, self.upper);
         let place_of = |particle: &P| place(curve, lower, upper, particle.position());
         let items = std::mem::take(&mut self.items);

@@ -165,33 +165,13 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     /// the engine.
     #[track_caller]
     pub fn migrate(&mut self) -> Result<usize> {
-        let lost = self.items.iter().find(|particle| self.wrapped(particle.position()).is_none());
-        let checked = match lost {
-            None => Ok(()),
-            Some(lost) => Err(self.comm().usage(
-                "migrate",
-                Location::caller(),
-                format!(
-                    "particle {} is at {:?}, outside the box to {:?}",
-                    lost.id(),
-                    lost.position(),
-                    self.upper
-                ),
-                "reflect it at the wall, take it away with retain, or make the axis periodic",
-            )),
-        };
-        self.comm().agree(checked)?;
+        self.bring_inside("migrate")?;
         let me = self.comm().rank();
         let before = (self.items.len(), sum_of_ids(&self.items));
         let mut leaving: BTreeMap<usize, Vec<P>> = BTreeMap::new();
         let mut staying = Vec::with_capacity(self.items.len());
-        for mut particle in std::mem::take(&mut self.items) {
-            let position = particle.position();
-            let inside = self.wrapped(position).unwrap_or(position);
-            if inside != position {
-                particle.set_position(inside);
-            }
-            match self.grid.owner(self.cell(inside)) {
+        for particle in std::mem::take(&mut self.items) {
+            match self.grid.owner(self.cell(particle.position())) {
                 Some(owner) if owner != me => leaving.entry(owner).or_default().push(particle),
                 _ => staying.push(particle),
             }
@@ -211,6 +191,37 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
             return Err(Error::new(ErrorKind::Engine, what).on_rank(me).at(Location::caller()));
         }
         Ok(moved as usize)
+    }
+
+    /// Brings all positions on periodic axes into the box. Every rank finds whether one is beyond a wall, and then none is
+    /// changed. Collective.
+    #[track_caller]
+    fn bring_inside(&mut self, call: &str) -> Result<()> {
+        let lost = self.items.iter().find(|particle| self.wrapped(particle.position()).is_none());
+        let checked = match lost {
+            None => Ok(()),
+            Some(lost) => Err(self.comm().usage(
+                call,
+                Location::caller(),
+                format!(
+                    "particle {} is at {:?}, outside the box to {:?}",
+                    lost.id(),
+                    lost.position(),
+                    self.upper
+                ),
+                "reflect it at the wall, take it away with retain, or make the axis periodic",
+            )),
+        };
+        self.comm().agree(checked)?;
+        let mut items = std::mem::take(&mut self.items);
+        for particle in &mut items {
+            let position = particle.position();
+            if let Some(inside) = self.wrapped(position).filter(|inside| *inside != position) {
+                particle.set_position(inside);
+            }
+        }
+        self.items = items;
+        Ok(())
     }
 
     fn comm(&self) -> &Comm {
