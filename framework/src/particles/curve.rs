@@ -6,6 +6,7 @@
 use super::{Particle, Particles};
 use crate::collection::DistVec;
 use crate::error::Result;
+use std::rc::Rc;
 
 /// Which curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,7 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     pub fn deal_by_curve(&mut self, curve: Curve, weight: impl FnMut(&P) -> f64) -> Result<Cuts<D>> {
         // They go from where they are: not to the owners of their cells first.
         self.bring_inside("deal_by_curve")?;
+        self.set = Rc::new(());
         let (lower, upper) = (self.lower, self.upper);
         let place_of = |particle: &P| place(curve, lower, upper, particle.position());
         let items = std::mem::take(&mut self.items);

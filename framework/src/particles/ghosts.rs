@@ -1,14 +1,105 @@
 //! Ghosts: copies of other ranks' particles that are near a rank's own cells.
 //!
-//! The owner of a particle works out who is near; nobody asks.
+//! The owner of a particle works out who is near; nobody asks. A plan keeps who is, and sends the values again.
 
 use super::{Particle, Particles, by_id};
 use crate::error::Result;
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::rc::Rc;
 
 /// Boxes of images on one axis and side, at most.
 const MOST_IMAGES: f64 = 16.0;
+
+/// The framework's tag of ghosts.
+const TAG: i32 = 0x110;
+
+/// Ghosts that can be brought up to date; from [`Particles::plan_ghosts`].
+pub struct Ghosts<P, const D: usize> {
+    /// Which set of particles they are of.
+    set: Rc<()>,
+    out: Vec<Out<P, D>>,
+    /// What each rank sends.
+    came: Vec<(usize, Vec<P>)>,
+    /// The ghosts in their order: message, and number within it.
+    order: Vec<(usize, usize)>,
+    items: Vec<P>,
+}
+
+/// What one rank gets of ours.
+struct Out<P, const D: usize> {
+    rank: usize,
+    /// Which particle, and how often it goes round each axis for its image.
+    picks: Vec<(usize, [f64; D])>,
+    message: Vec<P>,
+}
+
+impl<P: Particle<D>, const D: usize> Out<P, D> {
+    fn pack(&mut self, particles: &Particles<P, D>) {
+        self.message.clear();
+        for &(number, rounds) in &self.picks {
+            let mut image = particles.items[number];
+            let mut position = image.position();
+            for axis in (0..D).filter(|&axis| rounds[axis] != 0.0) {
+                position[axis] += rounds[axis] * (particles.upper[axis] - particles.lower[axis]);
+            }
+            image.set_position(position);
+            self.message.push(image);
+        }
+    }
+}
+
+impl<P: Particle<D>, const D: usize> Ghosts<P, D> {
+    /// The ghosts, in the order of their numbers, and of the positions that they had when the plan was made.
+    pub fn local(&self) -> &[P] {
+        &self.items
+    }
+
+    /// Brings the ghosts up to date: the same particles, as their owners have them now. Nobody new comes near, so take what
+    /// particles may move meanwhile into the radius. Collective.
+    ///
+    /// # Errors
+    /// Particles that were migrated, dealt, added or taken away since, or others than those of the plan: all ranks get an
+    /// error. A failure of the engine.
+    #[track_caller]
+    pub fn refresh(&mut self, particles: &Particles<P, D>) -> Result<()> {
+        let comm = particles.comm();
+        let checked = match Rc::ptr_eq(&self.set, &particles.set) {
+            true => Ok(()),
+            false => {
+                let what = "the particles are not those that the ghosts were planned for".to_string();
+                let help = "call plan_ghosts again after migrate, deal_by_curve, add and retain";
+                Err(comm.usage("refresh", Location::caller(), what, help))
+            }
+        };
+        comm.agree(checked)?;
+        self.out.iter_mut().for_each(|out| out.pack(particles));
+        let (out, came) = (&self.out, &mut self.came);
+        let comm = comm.backstage();
+        comm.scope(|s| {
+            for (rank, into) in came {
+                let _completed_by_the_scope = s.irecv(&mut into[..], *rank, TAG)?;
+            }
+            for out in out {
+                let _completed_by_the_scope = s.isend(&out.message[..], out.rank, TAG)?;
+            }
+            Ok(())
+        })?;
+        self.collect();
+        Ok(())
+    }
+
+    fn collect(&mut self) {
+        self.items.clear();
+        self.items.extend(self.order.iter().map(|&(message, number)| self.came[message].1[number]));
+    }
+}
+
+impl<P, const D: usize> std::fmt::Debug for Ghosts<P, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ghosts({} here, of {} ranks)", self.items.len(), self.came.len())
+    }
+}
 
 impl<P: Particle<D>, const D: usize> Particles<P, D> {
     /// Copies of all particles that are not this rank's own and within `radius` of its block of cells, however many ranks away their
@@ -23,6 +114,79 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     /// [`Particles::deal_by_curve`] has dealt otherwise; a failure of the engine.
     #[track_caller]
     pub fn ghosts(&self, radius: f64) -> Result<Vec<P>> {
+        Ok(self.plan_ghosts(radius)?.items)
+    }
+
+    /// As [`ghosts`](Particles::ghosts), kept with who sends what to whom: [`Ghosts::refresh`] brings the same ghosts up to
+    /// date again and again, as particles move a little. Collective.
+    ///
+    /// ```
+    /// # use rankine::particles::{Particle, Particles};
+    /// # use rankine::Grid;
+    /// # #[derive(Clone, Copy, rankine::Element)]
+    /// # #[repr(C)]
+    /// # struct Ball { x: [f64; 1], id: u64 }
+    /// # impl Particle<1> for Ball {
+    /// #     fn id(&self) -> u64 { self.id }
+    /// #     fn position(&self) -> [f64; 1] { self.x }
+    /// #     fn set_position(&mut self, x: [f64; 1]) { self.x = x }
+    /// # }
+    /// # rankine::testing::ranks([1, 2, 3, 4], |world| {
+    /// # let grid = Grid::over(world, [8]).periodic([true]).build()?;
+    /// # let all = if world.rank() == 0 { 0..80 } else { 0..0 };
+    /// # let balls = all.map(|id| Ball { x: [0.1 * id as f64], id });
+    /// let mut balls = Particles::new(&grid, [0.0], [8.0], balls)?;
+    /// // What is near, and a little more, so that nobody new comes near for some steps.
+    /// let mut ghosts = balls.plan_ghosts(0.25 + 0.1)?;
+    /// for _ in 0..10 {
+    ///     balls.local_mut().iter_mut().for_each(|ball| ball.x[0] += 0.005);
+    ///     ghosts.refresh(&balls)?;
+    ///     // Forces of balls.local() and ghosts.local().
+    /// }
+    /// # let moved = |ball: &Ball| (ball.x[0] - 0.1 * ball.id as f64 - 0.05).rem_euclid(8.0).min(1.0);
+    /// # assert!(ghosts.local().iter().all(|ball| moved(ball) < 1e-9 || moved(ball) == 1.0));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ghosts`](Particles::ghosts).
+    #[track_caller]
+    pub fn plan_ghosts(&self, radius: f64) -> Result<Ghosts<P, D>> {
+        self.check_radius(radius)?;
+        let mut out: BTreeMap<usize, Out<P, D>> = BTreeMap::new();
+        for (number, particle) in self.items.iter().enumerate() {
+            self.images(particle, radius, 0, particle.position(), true, &mut |rank, position| {
+                let rounds = std::array::from_fn(|axis| {
+                    let length = self.upper[axis] - self.lower[axis];
+                    ((position[axis] - particle.position()[axis]) / length).round()
+                });
+                let out = out.entry(rank).or_insert(Out { rank, picks: Vec::new(), message: Vec::new() });
+                out.picks.push((number, rounds));
+            });
+        }
+        let mut out: Vec<Out<P, D>> = out.into_values().collect();
+        out.iter_mut().for_each(|out| out.pack(self));
+        let messages: Vec<(usize, &[P])> = out.iter().map(|out| (out.rank, &out.message[..])).collect();
+        let mut came: Vec<(usize, Vec<P>)> = self.comm().exchange_sparse_slices(messages)?;
+        came.sort_unstable_by_key(|(rank, _)| *rank);
+        let mut order: Vec<(usize, usize)> = came
+            .iter()
+            .enumerate()
+            .flat_map(|(message, (_, some))| (0..some.len()).map(move |number| (message, number)))
+            .collect();
+        order.sort_unstable_by(|&a, &b| {
+            let (a, b) = (&came[a.0].1[a.1], &came[b.0].1[b.1]);
+            let places = a.position().into_iter().zip(b.position());
+            let by_place = || places.map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne());
+            a.id().cmp(&b.id()).then_with(|| by_place().unwrap_or_else(|| by_id(a, b)))
+        });
+        let mut ghosts = Ghosts { set: self.set.clone(), out, came, order, items: Vec::new() };
+        ghosts.collect();
+        Ok(ghosts)
+    }
+
+    #[track_caller]
+    fn check_radius(&self, radius: f64) -> Result<()> {
         let periodic = self.grid.periodic();
         let widest = (0..D)
             .filter(|&axis| periodic[axis])
@@ -40,23 +204,7 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
                 Err(self.comm().usage("ghosts", Location::caller(), what, "call migrate first"))
             }
         };
-        self.comm().agree(checked)?;
-        let mut messages: BTreeMap<usize, Vec<P>> = BTreeMap::new();
-        for particle in &self.items {
-            self.images(particle, radius, 0, particle.position(), true, &mut |rank, position| {
-                let mut image = *particle;
-                image.set_position(position);
-                messages.entry(rank).or_default().push(image);
-            });
-        }
-        let came = self.comm().exchange_sparse(messages.into_iter().collect())?;
-        let mut ghosts: Vec<P> = came.into_iter().flat_map(|(_, some)| some).collect();
-        ghosts.sort_unstable_by(|a, b| {
-            let places = a.position().into_iter().zip(b.position());
-            let by_place = || places.map(|(a, b)| a.total_cmp(&b)).find(|order| order.is_ne());
-            a.id().cmp(&b.id()).then_with(|| by_place().unwrap_or_else(|| by_id(a, b)))
-        });
-        Ok(ghosts)
+        self.comm().agree(checked)
     }
 
     /// All images of a particle that differ from `position` on the axes from `axis` on, given to the ranks that are near.

@@ -7,6 +7,7 @@ mod curve;
 mod ghosts;
 
 pub use curve::{Curve, Cuts};
+pub use ghosts::Ghosts;
 
 use crate::comm::{Comm, Element};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,6 +15,7 @@ use crate::grid::Grid;
 use crate::op::Sum;
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::rc::Rc;
 
 /// What particles are made of: a plain struct with a number of its own and a position.
 pub trait Particle<const D: usize>: Element {
@@ -62,6 +64,8 @@ pub struct Particles<P, const D: usize> {
     items: Vec<P>,
     /// Whether each is with the owner of its cell.
     at_home: bool,
+    /// Another one whenever particles come or go.
+    set: Rc<()>,
 }
 
 impl<P: Particle<D>, const D: usize> Particles<P, D> {
@@ -86,7 +90,8 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
         };
         grid.comm().agree(checked)?;
         let items = particles.into_iter().collect();
-        let mut particles = Particles { grid: grid.clone(), lower, upper, items, at_home: false };
+        let mut particles =
+            Particles { grid: grid.clone(), lower, upper, items, at_home: false, set: Rc::new(()) };
         particles.migrate()?;
         Ok(particles)
     }
@@ -113,11 +118,13 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
 
     /// Takes the particles that `keep` is false for away. A rank may do so alone.
     pub fn retain(&mut self, keep: impl FnMut(&P) -> bool) {
+        self.set = Rc::new(());
         self.items.retain(keep);
     }
 
     /// Adds particles, wherever they are; [`Particles::migrate`] brings them to their owners. A rank may do so alone.
     pub fn add(&mut self, particles: impl IntoIterator<Item = P>) {
+        self.set = Rc::new(());
         self.items.extend(particles);
     }
 
@@ -166,6 +173,7 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     #[track_caller]
     pub fn migrate(&mut self) -> Result<usize> {
         self.bring_inside("migrate")?;
+        self.set = Rc::new(());
         let me = self.comm().rank();
         let before = (self.items.len(), sum_of_ids(&self.items));
         let mut leaving: BTreeMap<usize, Vec<P>> = BTreeMap::new();

@@ -172,6 +172,70 @@ pub fn ghosts(world: &Comm) -> Result<()> {
     ghosts_of(world, [4, 4, 8], [true, true, false], &[0.2])
 }
 
+/// Planned once, brought up to date again and again: what a new search finds, as long as nobody new comes near.
+pub fn ghosts_again(world: &Comm) -> Result<()> {
+    let grid = Grid::over(world, [8, 8]).halo(0).periodic([true, false]).build()?;
+    let all = by_id(balls::<2>(300, 7));
+    let mut particles = Particles::new(&grid, [0.0; 2], [1.0; 2], dealt(world, &all))?;
+    let mut ghosts = particles.plan_ghosts(0.3)?;
+    let before = particles.ghosts(0.3)?;
+    assert_eq!(ghosts.local(), before);
+    for step in 1..4 {
+        // Each its own way, known to all.
+        for ball in particles.local_mut() {
+            ball.x[1] += 1e-3 * (ball.id % 7) as f64;
+        }
+        ghosts.refresh(&particles)?;
+        let moved = |ball: &Ball<2>| {
+            let mut ball = *ball;
+            (0..step).for_each(|_| ball.x[1] += 1e-3 * (ball.id % 7) as f64);
+            ball
+        };
+        assert_eq!(ghosts.local(), before.iter().map(moved).collect::<Vec<_>>());
+    }
+    // One rank alone takes some away: all are told.
+    if world.rank() == 0 {
+        particles.retain(|_| true);
+    }
+    assert!(ghosts.refresh(&particles).is_err());
+    particles.retain(|ball| ball.x[1] <= 1.0);
+    particles.migrate()?;
+    assert!(ghosts.refresh(&particles).is_err());
+    assert_eq!(particles.plan_ghosts(0.1)?.local(), particles.ghosts(0.1)?);
+    Ok(())
+}
+
+/// They are dealt from wherever they have come to, also out of the box on a periodic axis; beyond a wall nobody moves.
+pub fn dealt_after_moving(world: &Comm) -> Result<()> {
+    let grid = Grid::over(world, [8, 8]).halo(0).periodic([true, false]).build()?;
+    let all = by_id(balls::<2>(200, 3));
+    let moved = |particles: &mut Particles<Ball<2>, 2>| {
+        particles.local_mut().iter_mut().for_each(|ball| ball.x[0] += 1.25 * (ball.id % 3) as f64);
+    };
+    let mut particles = Particles::new(&grid, [0.0; 2], [1.0; 2], dealt(world, &all))?;
+    let mut at_home = Particles::new(&grid, [0.0; 2], [1.0; 2], dealt(world, &all))?;
+    moved(&mut particles);
+    moved(&mut at_home);
+    at_home.migrate()?;
+    particles.deal_by_curve(Curve::Hilbert, |_| 1.0)?;
+    at_home.deal_by_curve(Curve::Hilbert, |_| 1.0)?;
+    assert_eq!(particles.local(), at_home.local());
+    let checksum = particles.checksum()?;
+    if let Some(ball) = particles.local_mut().first_mut().filter(|_| world.rank() == 0) {
+        ball.x[1] += 5.0;
+    }
+    let there: Vec<Ball<2>> = particles.local().to_vec();
+    assert!(particles.deal_by_curve(Curve::Hilbert, |_| 1.0).is_err());
+    assert_eq!(particles.local(), there);
+    if let Some(ball) = particles.local_mut().first_mut().filter(|_| world.rank() == 0) {
+        ball.x[1] -= 5.0;
+    }
+    particles.migrate()?;
+    assert_eq!(particles.len()?, 200);
+    assert_ne!(checksum, 0);
+    Ok(())
+}
+
 pub fn curves(world: &Comm) -> Result<()> {
     let grid = Grid::over(world, [8, 8]).halo(0).periodic([true, false]).build()?;
     let all = by_id(balls::<2>(300, 5));
