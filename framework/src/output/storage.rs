@@ -60,6 +60,12 @@ impl Storage {
         self.chunk.is_none() && self.format.is_none_or(|wanted| wanted == format)
     }
 
+    /// Whether chunks go through a filter and their numbers through a conversion.
+    pub(super) fn is_filtered_and_converted(&self, format: Format) -> bool {
+        let filtered = self.deflate.is_some() || self.checksums;
+        filtered && self.format.is_some_and(|wanted| wanted != format)
+    }
+
     /// Whether an array of `shape` can be kept so.
     pub(super) fn check(&self, shape: &[usize], format: Format) -> Result<()> {
         let bad = |what: String, help: &str| Err(Error::usage(what).help(help));

@@ -151,16 +151,26 @@ impl Writer {
     /// As [`write`](Writer::write), kept in the file as `storage` says. Collective.
     ///
     /// # Errors
-    /// As [`write`](Writer::write); a storage that HDF5 does not have for such an array; a number that does not fit its
-    /// format.
+    /// As [`write`](Writer::write); a storage that HDF5 does not have for such an array, or parallel HDF5 (chunks that are
+    /// compressed or have checksums, of converted numbers); a number that does not fit its format.
     pub fn write_as<P: Partitioned + ?Sized>(
         &mut self,
         name: &str,
         array: &P,
         storage: &Storage,
     ) -> Result<()> {
-        let looked = Looked::at(array)
-            .and_then(|looked| storage.check(&looked.shape(), looked.shown.format).map(|()| looked));
+        let looked = Looked::at(array).and_then(|looked| {
+            storage.check(&looked.shape(), looked.shown.format)?;
+            match self.way == Way::Together && storage.is_filtered_and_converted(looked.shown.format) {
+                true => Err(Error::usage(format!(
+                    "cannot write {name} together: parallel HDF5 does not filter chunks of converted numbers"
+                ))
+                .help(
+                    "convert the array before, leave compression and checksums out, or use Writer::create",
+                )),
+                false => Ok(looked),
+            }
+        });
         let looked = self.comm.agree(looked)?;
         match self.way {
             Way::Direct if storage.is_plain(looked.shown.format) => self.write_direct(name, array, &looked),

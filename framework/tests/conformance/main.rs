@@ -5,6 +5,8 @@
 //! on the Mpi engine. A case is a function of a communicator, and knows of no engine.
 
 mod alltoallw;
+#[cfg(feature = "hdf5")]
+mod checkpoints;
 mod collections;
 mod collective;
 mod crowd;
@@ -13,6 +15,8 @@ mod dice;
 mod errors;
 mod fft;
 mod fields;
+#[cfg(feature = "hdf5")]
+mod files;
 mod forms;
 mod grid_alltoall;
 mod groups;
@@ -34,6 +38,8 @@ mod redistribution;
 mod reducing;
 mod reference;
 mod reproducible;
+#[cfg(feature = "hdf5")]
+mod scratch;
 mod solvers;
 mod soundness;
 mod sparse;
@@ -102,6 +108,26 @@ macro_rules! cases {
 const LOCAL_RANKS: [usize; 7] = [1, 2, 3, 4, 5, 7, 8];
 
 fn all() -> Vec<Case> {
+    let mut all = always();
+    all.extend(with_hdf5());
+    all
+}
+
+/// What takes a build with HDF5.
+#[cfg(feature = "hdf5")]
+fn with_hdf5() -> Vec<Case> {
+    cases![
+        files: 1, Any [every_number, one_to_four_axes, the_same_bytes_as_one_rank, staggered_fields, parts_and_attributes, chunks_and_compression, mistakes];
+        checkpoints: 1, Any [other_ranks_go_on, damaged_ones_are_passed_over, those_of_others_are_refused];
+    ]
+}
+
+#[cfg(not(feature = "hdf5"))]
+fn with_hdf5() -> Vec<Case> {
+    Vec::new()
+}
+
+fn always() -> Vec<Case> {
     cases![
         fields: 1, Any [corners_on_a_torus, several_in_one_message, staggered_waves, on_one_axis, on_two_axes, on_three_axes, on_four_axes, given_edges];
         measures: 1, Any [norms_and_dots_agree_with_a_loop, faces_are_counted_once, ties_go_to_the_lowest_index, the_last_face_may_have_the_extreme, histograms_count_every_value_once, reproducible_sums_are_exact_ones, checksums_follow_their_formula];
