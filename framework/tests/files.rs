@@ -290,6 +290,46 @@ fn one_xdmf_shows_all_moments_also_of_a_run_that_went_on() {
     assert!(std::fs::read(path.join("out/rod.png")).unwrap().starts_with(b"\x89PNG"));
 }
 
+/// A field of four axes.
+#[derive(Clone, clap::Args, serde::Serialize, serde::Deserialize)]
+struct Phases {}
+
+impl rankine::Kernel for Phases {
+    const NAME: &'static str = "phases";
+    const ABOUT: &'static str = "four axes";
+    type Data = Field<f64, 4>;
+    fn steps(&self) -> Option<u64> {
+        Some(2)
+    }
+    fn init(&self, comm: &Comm) -> Result<Self::Data> {
+        Field::new(&Grid::over(comm, [6, 3, 4, 5]).build()?, 1.5)
+    }
+    fn step(&self, _: &Comm, _: &mut Self::Data) -> Result<std::ops::ControlFlow<()>> {
+        Ok(std::ops::ControlFlow::Continue(()))
+    }
+    fn observe(&self, _: &Comm, data: &mut Self::Data, out: &mut rankine::run::Output) -> Result<()> {
+        out.field("density", data)
+    }
+}
+
+#[test]
+fn four_axes_are_in_the_files_and_a_note_says_that_no_xdmf_shows_them() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    ranks([3], |world| {
+        let summary = rankine::Run::new(Phases {}).directory(&path).every(1).on(world)?;
+        let told = summary.notes.iter().filter(|note| note.starts_with("density has 4 axes")).count();
+        assert_eq!(told, 1, "{:?}", summary.notes);
+        Ok(())
+    });
+    for step in 0..3 {
+        let file = hdf5::File::open(path.join(format!("out/fields-{step:06}.h5"))).unwrap();
+        assert_eq!(file.dataset("density").unwrap().shape(), [6, 3, 4, 5]);
+    }
+    assert!(!path.join("out/fields.xdmf").exists());
+}
+
 #[test]
 fn a_profile_is_that_of_the_whole_field() {
     let _alone = alone();

@@ -122,7 +122,8 @@ impl Output {
         }
     }
 
-    /// The whole field at this moment: dataset `<name>` of `fields-<step>.h5`, and shown by `fields.xdmf`. Collective.
+    /// The whole field at this moment: dataset `<name>` of `fields-<step>.h5`, and shown by `fields.xdmf`, if it has up to
+    /// three axes; of one with four a note says that it is not. Collective.
     ///
     /// # Errors
     /// What HDF5 or the system says.
@@ -151,6 +152,14 @@ impl Output {
         writer.write_field(name, field)?;
         writer.attribute(name, "time", moment)?;
         writer.attribute(name, "spacing", &spacing[..])?;
+        if D > 3 {
+            let note =
+                format!("{name} has {D} axes: it is in {FIELDS}-*.h5, but in no XDMF, which shows three");
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+            return Ok(());
+        }
         let cells = field.points().to_vec();
         let series = &mut self.kept.series;
         let at = match series.iter().position(|(known, _)| *known == cells) {

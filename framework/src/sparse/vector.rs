@@ -7,6 +7,7 @@ use super::{Distribution, Value};
 use crate::comm::Element;
 use crate::error::Result;
 use crate::op::Sum;
+use crate::output::{Partitioned, PartitionedMut, Piece};
 use crate::{Field, Grid};
 use ndarray::{Dim, Dimension, IntoDimension};
 use std::panic::Location;
@@ -253,6 +254,29 @@ impl<T: Value> Vector<T> {
         let what = format!("{} values, but {} cells here", self.local.len(), grid.own().len());
         let help = "make the vector of Distribution::of_grid of the field's grid";
         Err(self.rows.comm().usage(call, Location::caller(), what, help))
+    }
+}
+
+/// As a file and a checkpoint see it: an array of one axis, in the order of the indices.
+impl<T: Value> Partitioned for Vector<T> {
+    type Item = T;
+
+    fn global_shape(&self) -> Vec<usize> {
+        vec![self.rows.total()]
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        vec![Piece::packed(vec![self.rows.range().start], vec![self.local.len()], 0)]
+    }
+
+    fn elements(&self) -> &[T] {
+        &self.local
+    }
+}
+
+impl<T: Value> PartitionedMut for Vector<T> {
+    fn elements_mut(&mut self) -> &mut [T] {
+        &mut self.local
     }
 }
 

@@ -3,6 +3,7 @@
 use super::scratch::{first, refused, with_folder};
 use num_complex::Complex;
 use rankine::output::{Attribute, Format, Reader, Storage, Way, Writer};
+use rankine::sparse::{Distribution, Vector};
 use rankine::{Comm, Element, Field, Grid, Result};
 use std::path::Path;
 
@@ -372,6 +373,47 @@ pub fn mistakes(world: &Comm) -> Result<()> {
         assert!(said.starts_with("4 ") && said.contains("cut short"), "{said}");
         let said = refused(world, Reader::open(world, &path, None).map(drop))?;
         assert!(said.starts_with("4 ") && said.contains("cut short"), "{said}");
+        Ok(())
+    })
+}
+
+/// Vectors, however their indices are dealt to those who write and to those who read.
+pub fn vectors(world: &Comm) -> Result<()> {
+    with_folder(world, |folder| {
+        let path = folder.join("v.h5");
+        let last = world.rank() + 1 == world.size();
+        let all = Distribution::of_local(world, if last { 41 } else { 0 })?;
+        let steps = Distribution::of_local(world, 3 * world.rank() + 1)?;
+        for rows in [Distribution::even(world, 41)?, all, steps] {
+            let total = rows.total();
+            let real = Vector::from_fn(&rows, |i| i as f64 * 0.1);
+            let complex = Vector::from_fn(&rows, |i| Complex::new(i as f32, -1.0));
+            let mut file = Writer::create(world, &path)?;
+            file.write("real", &real)?;
+            file.write("complex", &complex)?;
+            file.finish()?;
+            first(world, || {
+                let file = hdf5::File::open(&path).expect("HDF5 opens it");
+                let found: Vec<f64> = file.dataset("real").expect("real").read_raw().expect("numbers");
+                assert!((0..total).map(|i| i as f64 * 0.1).eq(found));
+                assert_eq!(file.dataset("complex").expect("complex").shape(), [total, 2]);
+            })?;
+            let comm = others(world)?;
+            let even = Distribution::even(&comm, total)?;
+            let mut back = Vector::<f64>::zeros(&even);
+            Reader::open(&comm, &path, Some("real"))?.read_into(&mut back)?;
+            assert!(even.range().zip(back.local()).all(|(i, &x)| x == i as f64 * 0.1));
+            let mut back = Vector::<Complex<f32>>::zeros(&even);
+            Reader::open(&comm, &path, Some("complex"))?.read_into(&mut back)?;
+            assert!(even.range().zip(back.local()).all(|(i, &z)| z == Complex::new(i as f32, -1.0)));
+            let mut short = Vector::<f64>::zeros(&Distribution::even(&comm, total + 1)?);
+            let said = refused(&comm, Reader::open(&comm, &path, Some("real"))?.read_into(&mut short))?;
+            assert!(said.starts_with("4 ") && said.contains(&format!("[{}]", total + 1)), "{said}");
+            let real = Reader::open(&comm, &path, Some("real"))?;
+            let said = refused(&comm, real.read_into(&mut Vector::<Complex<f64>>::zeros(&even)))?;
+            assert!(said.starts_with("4 ") && said.contains("array to fill has"), "{said}");
+            world.barrier()?;
+        }
         Ok(())
     })
 }

@@ -117,7 +117,7 @@ fn all() -> Vec<Case> {
 #[cfg(feature = "hdf5")]
 fn with_hdf5() -> Vec<Case> {
     cases![
-        files: 1, Any [every_number, one_to_four_axes, the_same_bytes_as_one_rank, staggered_fields, parts_and_attributes, chunks_and_compression, mistakes];
+        files: 1, Any [every_number, one_to_four_axes, the_same_bytes_as_one_rank, staggered_fields, parts_and_attributes, chunks_and_compression, mistakes, vectors];
         checkpoints: 1, Any [other_ranks_go_on, damaged_ones_are_passed_over, those_of_others_are_refused];
     ]
 }
