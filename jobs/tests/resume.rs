@@ -243,7 +243,8 @@ fn stops_with_75_and_goes_on() {
 }
 
 /// Runs a shell's lines in a mount namespace of its own, with a small disk in memory at `disk`.
-fn on_a_small_disk(root: &Path, size: &str, lines: &str) -> (i32, String) {
+/// `$R` starts the command on three ranks, threads or processes.
+fn on_a_small_disk(root: &Path, mpi: bool, size: &str, lines: &str) -> (i32, String) {
     std::fs::create_dir_all(root.join("disk")).unwrap();
     let program = rankine(root);
     let lines = format!("mount -t tmpfs -o size={size} none disk || exit 99\n{lines}");
@@ -254,7 +255,10 @@ fn on_a_small_disk(root: &Path, size: &str, lines: &str) -> (i32, String) {
         .args(user)
         .args(["--mount", "sh", "-c", &lines])
         .current_dir(root)
-        .env("R", program.get_program());
+        .env("R", three_ranks(program.get_program(), mpi));
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+        command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
+    }
     for name in ["OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_JOB_ID"] {
         command.env_remove(name);
     }
@@ -264,11 +268,34 @@ fn on_a_small_disk(root: &Path, size: &str, lines: &str) -> (i32, String) {
     (out.status.code().unwrap_or(-1), said)
 }
 
+/// The words before those of the command; no path of a build has spaces.
+fn three_ranks(program: &std::ffi::OsStr, mpi: bool) -> String {
+    let program = program.to_str().expect("a path in UTF-8");
+    if !mpi {
+        return format!("timeout 120 {program}");
+    }
+    let launcher = std::env::var("RANKINE_MPIRUN").unwrap_or_else(|_| "mpirun --oversubscribe".to_string());
+    format!("timeout 120 {launcher} -n 3 {program}")
+}
+
 #[test]
 fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole() {
+    disk_faults(false);
+}
+
+#[cfg(feature = "mpi")]
+#[test]
+fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole_under_mpirun() {
+    disk_faults(true);
+}
+
+fn disk_faults(mpi: bool) {
     let folder = folder();
     let root = folder.path();
-    let words = "run heat3d --cells 16 --steps 400 --every 20 --checkpoint-every 20 --quiet --ranks 3 --resume disk/run";
+    let ranks = if mpi { "" } else { " --ranks 3" };
+    let words = format!(
+        "run heat3d --cells 16 --steps 400 --every 20 --checkpoint-every 20 --quiet{ranks} --resume disk/run"
+    );
     let alone = "run heat3d --cells 16 --steps 400 --every 20 --quiet --out alone";
     assert!(rankine(root).args(alone.split(' ')).status().unwrap().success());
     let wanted = json(root.join("alone/result.json"))["checksum"].as_str().unwrap().to_string();
@@ -278,7 +305,7 @@ fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole() {
     let lines = format!(
         "$R {words}; echo code $?\n{whole}mount -o remount,size=32m disk\n$R {words}; echo code $?\ncat disk/run/result.json"
     );
-    let (code, said) = on_a_small_disk(root, "400k", &lines);
+    let (code, said) = on_a_small_disk(root, mpi, "400k", &lines);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("code 4\n") && said.contains("code 0\n"), "{said}");
     assert_eq!(said.matches("error: ").count(), 1, "{said}");
@@ -292,7 +319,7 @@ fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole() {
          wait $p; echo code $?\nmount -o remount,rw disk\n{}",
         whole.lines().next().unwrap()
     );
-    let (code, said) = on_a_small_disk(root, "64m", &lines);
+    let (code, said) = on_a_small_disk(root, mpi, "64m", &lines);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("code 4\n") && said.matches("error: ").count() == 1, "{said}");
     assert!(said.contains("Read-only file system"), "{said}");
@@ -301,7 +328,7 @@ fn a_disk_that_fills_up_or_is_not_to_be_written_leaves_the_checkpoints_whole() {
         "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ]; do sleep 0.01; done\nmv disk/run disk/away\n\
          wait $p; echo code $?\ntest ! -e disk/run || exit 96\n"
     );
-    let (code, said) = on_a_small_disk(root, "64m", &lines);
+    let (code, said) = on_a_small_disk(root, mpi, "64m", &lines);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("code 4\n") && said.matches("error: ").count() == 1, "{said}");
     assert!(said.contains("disk/run"), "{said}");
