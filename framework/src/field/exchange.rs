@@ -8,6 +8,7 @@ use crate::comm::Element;
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Side, Stencil};
 use crate::halo::{self, AnyField, Beyond, Layout, Progress, Which, together};
+use arrayvec::ArrayVec;
 use std::panic::Location;
 
 impl<T: Element, const D: usize> Field<T, D> {
@@ -146,7 +147,8 @@ impl<T: Element, const D: usize> Field<T, D> {
 
 impl<const D: usize> Grid<D> {
     /// Brings the halos of several fields on this grid up to date, with one message to each neighbour for all of them:
-    /// worth it where messages are small. They may hold different types and lie on different points. Every rank calls
+    /// worth it where messages are small. Fields whose planes are 64 KiB or more have messages of their own, which take
+    /// less time than to pack them. They may hold different types and lie on different points. Every rank calls
     /// it, with the same fields in the same order.
     ///
     /// ```
@@ -163,17 +165,28 @@ impl<const D: usize> Grid<D> {
     /// # Errors
     /// A field on another grid; a failure of the engine, or another rank's.
     #[track_caller]
-    pub fn exchange_all<const N: usize>(&self, mut fields: [&mut dyn AnyField<D>; N]) -> Result<()> {
+    pub fn exchange_all<const N: usize>(&self, fields: [&mut dyn AnyField<D>; N]) -> Result<()> {
         if let Some(other) = fields.iter().find(|field| !self.same(field.on())) {
             return Err(Error::usage(format!("exchange_all on {self:?}: a field is on {:?}", other.on()))
                 .help("make all fields on the grid that exchanges them")
                 .on_rank(self.comm().rank())
                 .at(Location::caller()));
         }
+        let mut small = ArrayVec::<_, N>::new();
+        for field in fields {
+            if field.large() {
+                field.exchange_alone()?;
+            } else {
+                small.push(field);
+            }
+        }
         let mut parcels = self.parcels().borrow_mut();
-        together::exchange_together(self.comm().backstage(), &mut parcels, &mut fields)
+        together::exchange_together(self.comm().backstage(), &mut parcels, &mut small)
     }
 }
+
+/// Bytes of a plane's message from which on it is not packed with those of other fields.
+const PACKED: usize = 64 << 10;
 
 impl<T: Element, const D: usize> AnyField<D> for Field<T, D> {
     fn on(&self) -> &Grid<D> {
@@ -208,5 +221,15 @@ impl<T: Element, const D: usize> together::sealed::Part for Field<T, D> {
     fn unpack(&mut self, link: usize, from: &[u8]) {
         let link = &self.points.links(&self.grid, self.grid.stencil()).all[link];
         link.recv.unpack_bytes(&self.points.layout, self.storage.elements_mut(), from);
+    }
+
+    fn large(&self) -> bool {
+        let (cells, ranks) = (self.grid.cells(), self.grid.dims());
+        let plane: f64 = cells.iter().zip(&ranks).skip(1).map(|(&n, &p)| n as f64 / p as f64).product();
+        ranks[0] > 1 && self.grid.halo() as f64 * plane * size_of::<T>() as f64 >= PACKED as f64
+    }
+
+    fn exchange_alone(&mut self) -> Result<()> {
+        self.exchange()
     }
 }

@@ -31,6 +31,13 @@ pub(crate) mod sealed {
         fn pack(&self, link: usize, into: &mut [u8]);
         #[doc(hidden)]
         fn unpack(&mut self, link: usize, from: &[u8]);
+        /// Whether its messages are so large that packing them with others costs more than messages of its own: the same
+        /// on all ranks.
+        #[doc(hidden)]
+        fn large(&self) -> bool;
+        /// Exchanges it by itself.
+        #[doc(hidden)]
+        fn exchange_alone(&mut self) -> crate::Result<()>;
     }
 }
 

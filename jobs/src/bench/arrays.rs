@@ -3,18 +3,12 @@
 //! Each operation and its measure are taken in turn, since the host moves the cores and shares the memory: what counts
 //! is the median of the ratios of neighbours in time.
 
-use super::pinning::{cores, pin, unpin};
-use super::stage::nap_together;
+use super::line::{Line, compare, on_both_engines, tell};
 use num_complex::Complex;
-use rankine::launch::Launcher;
 use rankine::matrix::{Entry, Form, Product};
-use rankine::run::show;
 use rankine::{
-    BlockCyclic, Comm, Error, Fft, Field, Grid, Launch, Matrix, ProcessGrid, RealFft, Redistribution, Result,
-    op, testing,
+    BlockCyclic, Comm, Error, Fft, Field, Grid, Matrix, ProcessGrid, RealFft, Redistribution, Result,
 };
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// How it is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,16 +41,6 @@ enum Work {
     Matrix,
 }
 
-/// An operation beside its measure: seconds of each, turn after turn.
-struct Line {
-    name: &'static str,
-    /// What one time stands for, in the unit's billions.
-    amount: f64,
-    unit: &'static str,
-    ours: Vec<f64>,
-    measure: Vec<f64>,
-}
-
 /// Does it.
 ///
 /// # Errors
@@ -68,57 +52,11 @@ pub fn bench(wanted: Arrays) -> Result<()> {
     if !(1..=65536).contains(&wanted.order) {
         return Err(Error::usage("bench arrays: give matrices of 1 to 65536 rows"));
     }
-    match Launcher::detect(|name| std::env::var(name).ok())? {
-        Some(launcher) if launcher.ranks > 1 => Launch::new().checked(false).run(move |world| {
-            pin(world.rank(), world.size());
-            let lines = measure(&world, &wanted)?;
-            tell(&world, &lines);
-            // The other processes leave their cores alone while this one runs threads.
-            if world.rank() == 0 {
-                unpin();
-                local(world.size(), &wanted)?;
-            }
-            nap_together(&world)
-        }),
-        _ => local(wanted.ranks.unwrap_or(2), &wanted),
-    }
-}
-
-fn local(ranks: usize, wanted: &Arrays) -> Result<()> {
-    cores();
-    let told = Mutex::new(());
-    testing::Trial::new(ranks).checked(false).run(|comm| {
-        pin(comm.rank(), ranks);
-        let lines = measure(comm, wanted)?;
-        let _one = told.lock().unwrap_or_else(PoisonError::into_inner);
+    on_both_engines(wanted.ranks, move |comm| {
+        let lines = measure(comm, &wanted)?;
         tell(comm, &lines);
         Ok(())
     })
-}
-
-fn tell(comm: &Comm, lines: &[Line]) {
-    if comm.rank() > 0 {
-        return;
-    }
-    show(&format!("{} engine, {} ranks: medians; ratio to the measure\n", comm.engine_name(), comm.size()));
-    for line in lines {
-        let ratios = line.ours.iter().zip(&line.measure).map(|(ours, measure)| measure / ours).collect();
-        let (ours, measure) = (median(line.ours.clone()), median(line.measure.clone()));
-        show(&format!(
-            "  {:34} {:8.2} ms {:7.2} {}  measure {:7.2}  ratio {:.2}\n",
-            line.name,
-            ours * 1e3,
-            line.amount / ours,
-            line.unit,
-            line.amount / measure,
-            median(ratios)
-        ));
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn measure(comm: &Comm, wanted: &Arrays) -> Result<Vec<Line>> {
@@ -132,32 +70,6 @@ fn measure(comm: &Comm, wanted: &Arrays) -> Result<Vec<Line>> {
         }
     }
     Ok(lines)
-}
-
-/// Seconds of the slowest rank, of a start together.
-fn timed(comm: &Comm, work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    comm.barrier()?;
-    let start = Instant::now();
-    work()?;
-    comm.allreduce(start.elapsed().as_secs_f64(), op::Max)
-}
-
-fn compare(
-    comm: &Comm,
-    wanted: &Arrays,
-    mut line: Line,
-    mut ours: impl FnMut() -> Result<()>,
-    mut measure: impl FnMut() -> Result<()>,
-) -> Result<Line> {
-    for turn in 0..=wanted.turns {
-        let times = [timed(comm, &mut ours)?, timed(comm, &mut measure)?];
-        // The first brings memory and caches to where they stay.
-        if turn > 0 {
-            line.ours.push(times[0]);
-            line.measure.push(times[1]);
-        }
-    }
-    Ok(line)
 }
 
 fn redistributions(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()> {
@@ -177,13 +89,13 @@ fn redistributions(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Resul
         let (mut b, mut copy) = (Field::new(&to, 0.0)?, a.duplicate()?);
         let mut plan = Redistribution::permuted(&from, &to, axes)?;
         let amount = from.len() as f64 * 8e-9;
-        let line = Line { name, amount, unit: "GB/s", ours: Vec::new(), measure: Vec::new() };
+        let line = Line::new(name, amount, "GB/s");
         let memcpy = || {
             copy.storage_mut().copy_from_slice(a.storage());
             std::hint::black_box(copy.storage());
             Ok(())
         };
-        lines.push(compare(comm, wanted, line, || plan.run(&a, &mut b), memcpy)?);
+        lines.push(compare(comm, wanted.turns, line, || plan.run(&a, &mut b), memcpy)?);
     }
     Ok(())
 }
@@ -195,7 +107,7 @@ fn transforms(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()>
         let points = grid.len() as f64;
         // The usual count of operations.
         let amount = real * 5.0 * points * points.log2() * 1e-9;
-        Line { name, amount, unit: "GFlop/s", ours: Vec::new(), measure: Vec::new() }
+        Line::new(name, amount, "GFlop/s")
     };
     let mut a = Field::from_fn(&grid, |[z, y, x]| Complex::new((z + 2 * y + 3 * x) as f64 * 1e-3, 0.5))?;
     let mut fft = Fft::<f64, 3>::plan(&grid)?;
@@ -209,14 +121,14 @@ fn transforms(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()>
     };
     lines.push(compare(
         comm,
-        wanted,
+        wanted.turns,
         line("complex, forward", 1.0),
         || fft.forward(&a, &mut b),
         &mut memcpy,
     )?);
     lines.push(compare(
         comm,
-        wanted,
+        wanted.turns,
         line("complex, inverse", 1.0),
         || fft.inverse(&b, &mut a),
         &mut memcpy,
@@ -225,8 +137,20 @@ fn transforms(comm: &Comm, wanted: &Arrays, lines: &mut Vec<Line>) -> Result<()>
     let mut a = Field::from_fn(&grid, |[z, y, x]| (z + 2 * y + 3 * x) as f64 * 1e-3)?;
     let mut fft = RealFft::<f64, 3>::plan(&grid)?;
     let mut b = Field::new(fft.spectrum_grid(), Complex::default())?;
-    lines.push(compare(comm, wanted, line("real, forward", 0.5), || fft.forward(&a, &mut b), &mut memcpy)?);
-    lines.push(compare(comm, wanted, line("real, inverse", 0.5), || fft.inverse(&b, &mut a), &mut memcpy)?);
+    lines.push(compare(
+        comm,
+        wanted.turns,
+        line("real, forward", 0.5),
+        || fft.forward(&a, &mut b),
+        &mut memcpy,
+    )?);
+    lines.push(compare(
+        comm,
+        wanted.turns,
+        line("real, inverse", 0.5),
+        || fft.inverse(&b, &mut a),
+        &mut memcpy,
+    )?);
     Ok(())
 }
 
@@ -259,13 +183,12 @@ fn product<T: Entry>(
     let alone = ProcessGrid::new(&alone)?;
     let (mut all, a, b, mut c) = plan(&grid, wanted.order, [form_a, form_b])?;
     let (mut own, d, e, mut f) = plan(&alone, small as usize, [Form::Plain; 2])?;
-    let line =
-        Line { name, amount: 2e-9 * n.powi(3), unit: "GFlop/s", ours: Vec::new(), measure: Vec::new() };
+    let line = Line::new(name, 2e-9 * n.powi(3), "GFlop/s");
     // For as many multiplications as the ranks have together.
     let scale = n.powi(3) / (comm.size() as f64 * small.powi(3));
     let mut line = compare(
         comm,
-        wanted,
+        wanted.turns,
         line,
         || all.run(T::of(1.0), &a, &b, T::default(), &mut c),
         || own.run(T::of(1.0), &d, &e, T::default(), &mut f),

@@ -7,6 +7,8 @@
 mod arrays;
 mod bare;
 mod files;
+mod halo;
+mod line;
 mod operation;
 mod pages;
 mod pinning;
@@ -39,6 +41,10 @@ pub enum Bench {
     /// Alone it measures the Local engine, under mpirun the Mpi engine, and the Local engine with as many ranks in one of the
     /// processes: mpirun -n 2 --bind-to none rankine bench arrays
     Arrays(arrays::Arrays),
+    /// The exchange of a field's halo, beside bare messages of the same sizes, and what a sweep hides of it
+    ///
+    /// As with arrays: mpirun -n 2 --bind-to none rankine bench halo
+    Halo(halo::Halo),
     /// How often the watch is right about random programs: what it finds, misses and names
     Watch(watch::Watch),
     /// Products of a sparse matrix and a vector, beside the memory's own rate
@@ -89,6 +95,7 @@ pub fn bench(bench: Bench) -> Result<()> {
     match bench {
         Bench::Messaging(wanted) => messaging(wanted),
         Bench::Arrays(wanted) => arrays::bench(wanted),
+        Bench::Halo(wanted) => halo::bench(wanted),
         Bench::Sparse(wanted) => sparse::bench(wanted),
         Bench::Watch(wanted) => watch::watch(&wanted),
         Bench::Files(wanted) => files::bench(wanted),

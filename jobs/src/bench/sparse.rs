@@ -3,15 +3,11 @@
 //! Both are taken in turn, since the host moves the cores and shares the memory: what counts is the median of the ratios of
 //! neighbours in time.
 
-use super::pinning::{cores, pin, unpin};
-use super::stage::nap_together;
-use rankine::launch::Launcher;
+use super::line::{median, on_both_engines, timed};
 use rankine::run::show;
 use rankine::sparse::{Distribution, SparseMatrix, Vector, market};
-use rankine::{Comm, Error, Launch, Result, op, testing};
+use rankine::{Comm, Error, Result};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 /// How it is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -53,29 +49,8 @@ pub fn bench(wanted: Sparse) -> Result<()> {
     if wanted.random.is_some_and(|entries| !(1..=1000).contains(&entries)) || wanted.band == 0 {
         return Err(Error::usage("bench sparse: give 1 to 1000 random entries, in a band of 1 or more"));
     }
-    match Launcher::detect(|name| std::env::var(name).ok())? {
-        Some(launcher) if launcher.ranks > 1 => Launch::new().checked(false).run(move |world| {
-            pin(world.rank(), world.size());
-            let line = measure(&world, &wanted)?;
-            tell(&world, &line);
-            // The other processes leave their cores alone while this one runs threads.
-            if world.rank() == 0 {
-                unpin();
-                local(world.size(), &wanted)?;
-            }
-            nap_together(&world)
-        }),
-        _ => local(wanted.ranks.unwrap_or(2), &wanted),
-    }
-}
-
-fn local(ranks: usize, wanted: &Sparse) -> Result<()> {
-    cores();
-    let told = Mutex::new(());
-    testing::Trial::new(ranks).checked(false).run(|comm| {
-        pin(comm.rank(), ranks);
-        let line = measure(comm, wanted)?;
-        let _one = told.lock().unwrap_or_else(PoisonError::into_inner);
+    on_both_engines(wanted.ranks, move |comm| {
+        let line = measure(comm, &wanted)?;
         tell(comm, &line);
         Ok(())
     })
@@ -117,11 +92,6 @@ fn tell(comm: &Comm, line: &Line) {
         of_triad(triad),
         median(ratios)
     ));
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn matrix(comm: &Comm, wanted: &Sparse) -> Result<SparseMatrix<f64>> {
@@ -192,12 +162,4 @@ fn measure(comm: &Comm, wanted: &Sparse) -> Result<Line> {
         }
     }
     Ok(line)
-}
-
-/// Seconds of the slowest rank, of a start together.
-fn timed(comm: &Comm, work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    comm.barrier()?;
-    let start = Instant::now();
-    work()?;
-    comm.allreduce(start.elapsed().as_secs_f64(), op::Max)
 }
