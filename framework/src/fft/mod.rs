@@ -1,9 +1,11 @@
 //! Fourier transforms of fields: `Fft` of complex values, `RealFft` of real ones.
 //!
 //! This file is what an author calls: plans, arrays and the order of the steps. In which decomposition which axis is
-//! transformed is in `stages`, what is done to local lines in `lines`; cells move by `crate::redistribute`.
+//! transformed is in `stages`, what is done to local lines in `lines`; a grid of one axis, which no decomposition makes whole
+//! without giving it to one rank, is `long`'s. Cells move by `crate::redistribute`.
 
 mod lines;
+mod long;
 mod stages;
 
 use crate::comm::{Comm, Element};
@@ -12,6 +14,7 @@ use crate::field::{Field, Storage};
 use crate::grid::{Block, Grid};
 use crate::redistribute::{Arrays, Cut, Exchange, PIECE, Pieces, Place, place};
 use lines::{Line, Lines, Pool, view, view_mut};
+use long::Long;
 use num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{FftNum, FftPlanner};
@@ -30,7 +33,13 @@ use std::sync::Arc;
 /// pencils. The spectrum stays in the last decomposition, [`spectrum_grid`](Fft::spectrum_grid); a [`Redistribution`](crate::Redistribution) brings it
 /// elsewhere. Slabs along axis 0 (`dims([p, 1, 1])`) are the fastest start: their spectrum is cut along axis 1.
 /// Lengths need not be powers of two, nor divide evenly. Where
-/// there are fewer lines or frequencies than ranks, some ranks have none. A transform of a 1-dimensional grid is made on one rank.
+/// there are fewer lines or frequencies than ranks, some ranks have none.
+///
+/// A grid of one axis is transformed by all ranks in four steps (Bailey 1990), and its spectrum is cut as the grid is dealt
+/// evenly. Its n cells are seen as a matrix, with the divisor of n nearest to its square root for rows; each rank holds its
+/// part twice, and sends most of it three times. Where that divisor is less than the number of ranks (a prime; a small number times one),
+/// n below 65536 is transformed on one rank, and n from there on as a convolution over 2n to 4n cells (Bluestein 1970) by all ranks,
+/// which takes four transposes of these and a few more roundings.
 ///
 /// ```
 /// use num_complex::Complex;
@@ -61,12 +70,15 @@ where
 {
     grid: Grid<D>,
     steps: Steps<R, D>,
+    /// Instead of the steps.
+    long: Option<Long<R, Complex<R>>>,
 }
 
 /// As [`Fft`], of a real field: the spectrum has the first `n / 2 + 1` frequencies of the last axis, the others being their
 /// conjugates.
 ///
-/// All axes are transformed. A field that is cut along its last axis is first brought where that axis is whole.
+/// All axes are transformed. A field that is cut along its last axis is first brought where that axis is whole; of a grid of one
+/// axis, all ranks make the complex transform of [`Fft`] instead, and keep half of it.
 ///
 /// ```
 /// use num_complex::Complex;
@@ -90,6 +102,24 @@ where
 {
     grid: Grid<D>,
     steps: Steps<R, D>,
+    rows: Rows<R, D>,
+}
+
+/// How a real field is transformed along its last axis.
+enum Rows<R: FftNum + Element, const D: usize>
+where
+    Complex<R>: Element,
+{
+    Whole(Whole<R, D>),
+    /// By all ranks, and there are no steps.
+    Long(Long<R, R>),
+}
+
+/// Where that axis is whole.
+struct Whole<R: FftNum + Element, const D: usize>
+where
+    Complex<R>: Element,
+{
     /// Brings real cells to where the last axis is whole, and back; `None` if it is.
     gather: Option<[Exchange<R, D>; 2]>,
     /// Real cells in the first decomposition.
@@ -118,8 +148,11 @@ where
     /// As [`plan`](Fft::plan).
     #[track_caller]
     pub fn plan_axes(grid: &Grid<D>, axes: [bool; D]) -> Result<Self> {
-        let steps = Steps::new(grid, Split::of(grid), axes, axes, !Split::of(grid).deals(grid))?;
-        Ok(Fft { grid: grid.clone(), steps })
+        let shape = if axes == [true; D] { shape(grid) } else { None };
+        let uneven = !Split::of(grid).deals(grid);
+        let steps = Steps::new(grid, Split::of(grid), axes, axes, uneven, shape.is_some())?;
+        let long = shape.map(|shape| Long::new(&steps.comm, grid, &steps.grid, shape)).transpose()?;
+        Ok(Fft { grid: grid.clone(), steps, long })
     }
 
     /// The grid of the spectrum: the same cells, in the decomposition in which they are after the last transform.
@@ -139,6 +172,9 @@ where
     ) -> Result<()> {
         self.steps.check("forward", field, &self.grid)?;
         self.steps.check("forward", spectrum, &self.steps.grid)?;
+        if let Some(long) = &mut self.long {
+            return long.forward(field, spectrum);
+        }
         let from = Source::new(field);
         self.steps.forward(spectrum, |lines, into| lines.transform(from.view(), into))
     }
@@ -155,6 +191,9 @@ where
     ) -> Result<()> {
         self.steps.check("inverse", field, &self.grid)?;
         self.steps.check("inverse", spectrum, &self.steps.grid)?;
+        if let Some(long) = &mut self.long {
+            return long.inverse(spectrum, field);
+        }
         self.steps.inverse(spectrum)?;
         let (at, _) = place(field);
         let shape = field.grid().own().shape;
@@ -189,7 +228,12 @@ where
         half.cells[D - 1] = whole.cells[D - 1] / 2 + 1;
         let mut others = [true; D];
         others[D - 1] = false;
-        let steps = Steps::new(grid, half, others, [true; D], false)?;
+        let shape = shape(grid);
+        let steps = Steps::new(grid, half, others, [true; D], false, shape.is_some())?;
+        if let Some(shape) = shape {
+            let rows = Rows::Long(Long::new(&steps.comm, grid, &steps.grid, shape)?);
+            return Ok(RealFft { grid: grid.clone(), steps, rows });
+        }
         let gather = (whole != given || !given.deals(grid)).then(|| {
             let (outside, inside) = (|rank| block_of(grid, rank), |rank| whole.block(rank));
             [exchange(&steps.comm, outside, inside), exchange(&steps.comm, inside, outside)]
@@ -198,15 +242,9 @@ where
         let real = Storage::new(if gather.is_some() { block.len() } else { 0 }, 0)?;
         let mut planner = RealFftPlanner::new();
         let n = given.cells[D - 1];
-        Ok(RealFft {
-            grid: grid.clone(),
-            steps,
-            gather,
-            block,
-            real,
-            to_complex: planner.plan_fft_forward(n),
-            to_real: planner.plan_fft_inverse(n),
-        })
+        let (to_complex, to_real) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
+        let rows = Rows::Whole(Whole { gather, block, real, to_complex, to_real });
+        Ok(RealFft { grid: grid.clone(), steps, rows })
     }
 
     /// The grid of the spectrum: `n / 2 + 1` cells along the last axis, in the decomposition in which they are after the last transform.
@@ -222,20 +260,24 @@ where
     pub fn forward(&mut self, field: &Field<R, D>, spectrum: &mut Field<Complex<R>, D>) -> Result<()> {
         self.steps.check("forward", field, &self.grid)?;
         self.steps.check("forward", spectrum, &self.steps.grid)?;
+        let whole = match &mut self.rows {
+            Rows::Whole(whole) => whole,
+            Rows::Long(long) => return long.forward(field, spectrum),
+        };
         let (mut at, start) = place(field);
         let mut storage = field.storage();
-        if let Some([there, _]) = &mut self.gather {
+        if let Some([there, _]) = &mut whole.gather {
             there.run(&mut Arrays {
                 from: storage,
                 at,
                 at_start: start,
-                to: self.real.elements_mut(),
-                into: Place::dense(self.block.shape),
-                into_start: self.block.start,
+                to: whole.real.elements_mut(),
+                into: Place::dense(whole.block.shape),
+                into_start: whole.block.start,
             })?;
-            (storage, at) = (self.real.elements(), Place::dense(self.block.shape));
+            (storage, at) = (whole.real.elements(), Place::dense(whole.block.shape));
         }
-        let (shape, rows) = (self.block.shape, &self.to_complex);
+        let (shape, rows) = (whole.block.shape, &whole.to_complex);
         self.steps.forward(spectrum, |lines, into| {
             if let Some(from) = view(storage, at, shape) {
                 lines.real_forward(from, into, rows);
@@ -252,6 +294,10 @@ where
     pub fn inverse(&mut self, spectrum: &Field<Complex<R>, D>, field: &mut Field<R, D>) -> Result<()> {
         self.steps.check("inverse", field, &self.grid)?;
         self.steps.check("inverse", spectrum, &self.steps.grid)?;
+        let whole = match &mut self.rows {
+            Rows::Whole(whole) => whole,
+            Rows::Long(long) => return long.inverse(spectrum, field),
+        };
         self.steps.inverse(spectrum)?;
         let (at, start) = place(field);
         let Steps { stages, pool, work, .. } = &mut self.steps;
@@ -260,18 +306,20 @@ where
         let axes = if stages.len() > 1 { &stages[0].inverse } else { &none };
         let lines = Lines { axes, outer_first: true, scale: None, pool };
         let from = view_mut(work[0].elements_mut(), Place::dense(shape), shape);
-        let to = match &self.gather {
-            None => view_mut(field.storage_mut(), at, self.block.shape),
-            Some(_) => view_mut(self.real.elements_mut(), Place::dense(self.block.shape), self.block.shape),
+        let to = match &whole.gather {
+            None => view_mut(field.storage_mut(), at, whole.block.shape),
+            Some(_) => {
+                view_mut(whole.real.elements_mut(), Place::dense(whole.block.shape), whole.block.shape)
+            }
         };
         if let (Some(from), Some(to)) = (from, to) {
-            lines.real_inverse(from, to, &self.to_real);
+            lines.real_inverse(from, to, &whole.to_real);
         }
-        if let Some([_, back]) = &mut self.gather {
+        if let Some([_, back]) = &mut whole.gather {
             back.run(&mut Arrays {
-                from: self.real.elements(),
-                at: Place::dense(self.block.shape),
-                at_start: self.block.start,
+                from: whole.real.elements(),
+                at: Place::dense(whole.block.shape),
+                at_start: whole.block.start,
                 to: field.storage_mut(),
                 into: at,
                 into_start: start,
@@ -325,7 +373,8 @@ where
     Complex<R>: Element,
 {
     /// Of the cells of `first`, over the axes `complex`. `all` are those whose lengths (of the grid) the inverse divides by.
-    /// If the grid is `uneven`, its own blocks come first and are dealt evenly from then on.
+    /// If the grid is `uneven`, its own blocks come first and are dealt evenly from then on. If they are done by `long`, there are
+    /// none: only the spectrum's grid.
     #[track_caller]
     fn new(
         grid: &Grid<D>,
@@ -333,6 +382,7 @@ where
         complex: [bool; D],
         all: [bool; D],
         uneven: bool,
+        long: bool,
     ) -> Result<Steps<R, D>> {
         let place = Location::caller();
         let (rank, ranks) = (grid.comm().rank(), grid.comm().size());
@@ -351,6 +401,9 @@ where
         let spectrum = spectrum.build().map_err(|error| error.at(place))?;
         if !end.is_grid(ranks) {
             route.push((given, [false; D]));
+        }
+        if long {
+            route.clear();
         }
         let block = |stage: usize, rank: usize| match stage {
             0 if uneven => block_of(grid, rank),
@@ -480,6 +533,11 @@ where
             .on_rank(self.comm.rank())
             .at(place))
     }
+}
+
+/// The matrix in which a grid of one axis is transformed by all ranks; `None` if it is not.
+fn shape<const D: usize>(grid: &Grid<D>) -> Option<[usize; 2]> {
+    if D == 1 { long::shape(grid.cells()[0], grid.comm().size()) } else { None }
 }
 
 /// The cells of a rank, which may have none.

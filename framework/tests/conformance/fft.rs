@@ -241,3 +241,108 @@ pub fn fields_on_other_grids(world: &Comm) -> Result<()> {
     }
     Ok(())
 }
+
+/// Largest error of a one-dimensional transform beside the largest expected value, at every `stride`-th frequency.
+fn of_one_axis(grid: &Grid<1>, stride: usize) -> Result<()> {
+    let [n] = grid.cells();
+    // The norm of the spectrum of noise is the square root of n; a few roundings for each doubling of n.
+    let roundings = 4.0 * (n as f64).log2().max(1.0);
+    let size = (n as f64).sqrt();
+    let mut fft = Fft::<f64, 1>::plan(grid)?;
+    let field = Field::from_fn(grid, noise)?;
+    let mut spectrum = Field::new(fft.spectrum_grid(), C::default())?;
+    fft.forward(&field, &mut spectrum)?;
+    let few = |k: usize| k.is_multiple_of(stride);
+    for ([k], found) in spectrum.iter().filter(|([k], _)| few(*k)) {
+        let error = (found - slow([n], [true], [k], noise)).norm();
+        assert!(error < roundings * size * f64::EPSILON, "{grid:?}, {k}: {error}");
+    }
+    let mut back = Field::new(grid, C::default())?;
+    fft.inverse(&spectrum, &mut back)?;
+    for (cell, found) in back.iter() {
+        assert!((found - noise(cell)).norm() < roundings * f64::EPSILON, "{grid:?}, {cell:?}: {found}");
+    }
+    // A single cell, and a single frequency, which need not be near either end.
+    for at in [0, n / 3, n - 1] {
+        let turn = |k: usize| TAU * (at as u128 * k as u128 % n as u128) as f64 / n as f64;
+        let delta = Field::from_fn(grid, |[cell]| C::from(f64::from(cell == at)))?;
+        fft.forward(&delta, &mut spectrum)?;
+        for ([k], found) in spectrum.iter() {
+            assert!(
+                (found - C::cis(-turn(k))).norm() < roundings * f64::EPSILON,
+                "{grid:?} {at} {k}: {found}"
+            );
+        }
+        let line = Field::from_fn(fft.spectrum_grid(), |[k]| C::from(f64::from(k == at)))?;
+        fft.inverse(&line, &mut back)?;
+        for ([cell], found) in back.iter() {
+            let expected = C::cis(turn(cell)) / n as f64;
+            assert!(
+                (found - expected).norm() * (n as f64) < roundings * f64::EPSILON,
+                "{at} {cell}: {found}"
+            );
+        }
+    }
+    let value = |cell: [usize; 1]| noise(cell).re;
+    let mut fft = RealFft::<f64, 1>::plan(grid)?;
+    let field = Field::from_fn(grid, value)?;
+    let mut half = Field::new(fft.spectrum_grid(), C::default())?;
+    assert_eq!(half.grid().cells(), [n / 2 + 1]);
+    fft.forward(&field, &mut half)?;
+    for ([k], found) in half.iter().filter(|([k], _)| few(*k)) {
+        let error = (found - slow([n], [true], [k], |cell| value(cell).into())).norm();
+        assert!(error < roundings * size * f64::EPSILON, "{grid:?}, real, {k}: {error}");
+    }
+    // What no real field has is left out.
+    half.each_mut(|[k], found| {
+        if k == 0 || 2 * k == n {
+            found.im = 5.0;
+        }
+    });
+    let mut back = Field::new(grid, 0.0)?;
+    fft.inverse(&half, &mut back)?;
+    for (cell, found) in back.iter() {
+        let error = (found - value(cell)).abs();
+        assert!(error < roundings * f64::EPSILON, "{grid:?}, real, {cell:?}: {error}");
+    }
+    // In single precision, beside double.
+    let mut single = Fft::<f32, 1>::plan(grid)?;
+    let value = |cell: [usize; 1]| Complex::new(noise(cell).re as f32, noise(cell).im as f32);
+    let field = Field::from_fn(grid, value)?;
+    let mut short = Field::new(single.spectrum_grid(), Complex::default())?;
+    let mut again = Field::new(grid, Complex::default())?;
+    single.forward(&field, &mut short)?;
+    let epsilon = f64::from(f32::EPSILON);
+    let mut fft = Fft::<f64, 1>::plan(grid)?;
+    let wide = |value: Complex<f32>| C::new(value.re.into(), value.im.into());
+    let exact = Field::from_fn(grid, |cell| wide(value(cell)))?;
+    fft.forward(&exact, &mut spectrum)?;
+    for ((_, found), (k, expected)) in short.iter().zip(spectrum.iter()) {
+        let error = (wide(found) - expected).norm();
+        assert!(error < roundings * size * epsilon, "{grid:?}, single, {k:?}: {error}");
+    }
+    single.inverse(&short, &mut again)?;
+    for ((cell, found), (_, expected)) in again.iter().zip(field.iter()) {
+        assert!(f64::from((found - expected).norm()) < roundings * epsilon, "{grid:?}, single, {cell:?}");
+    }
+    Ok(())
+}
+
+/// Lengths with factors, without, and with too small ones; none, some and all ranks with cells; walls beyond a halo.
+pub fn one_axis_over_all_ranks(world: &Comm) -> Result<()> {
+    let p = world.size();
+    for n in [1, 2, 12, 97, 2 * 97, 1024, 3 * 5 * 7 * 11, 64 * 81] {
+        let grid = Grid::over(world, [n]).halo(0);
+        let grid = if n < p { grid.leave_idle() } else { grid }.build()?;
+        of_one_axis(&grid, if n > 2000 { 7 } else { 1 })?;
+    }
+    // Blocks of any size, and a halo around them.
+    let sizes: Vec<usize> = (0..p).map(|block| 36 + 12 * (block % 3)).collect();
+    let n = sizes.iter().sum();
+    of_one_axis(&Grid::over(world, [n]).blocks([sizes]).halo(2).build()?, 1)
+}
+
+/// A prime from which on no rank gathers all.
+pub fn a_long_prime(world: &Comm) -> Result<()> {
+    of_one_axis(&Grid::over(world, [65_537]).halo(0).build()?, 16_381)
+}

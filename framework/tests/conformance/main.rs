@@ -189,7 +189,7 @@ fn always() -> Vec<Case> {
         solvers: 1, Any [poisson_in_two_dimensions, dense_references, a_stencil_without_a_matrix, iterations_keep_their_bits, gauss_seidel_by_blocks, ends_that_are_not_solutions];
         collections: 1, Any [sorts, keys_by_key, words, chains];
         crowd: 1, Any [particles_move, ghosts, ghosts_again, curves, dealt_after_moving, lost_particles];
-        fft: 1, Any [against_the_definition, uneven_grids, some_axes, single_waves, large, single_precision_and_bringing_it_back, fields_on_other_grids];
+        fft: 1, Any [against_the_definition, uneven_grids, some_axes, single_waves, large, one_axis_over_all_ranks, a_long_prime, single_precision_and_bringing_it_back, fields_on_other_grids];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
     ]
 }
