@@ -566,7 +566,7 @@ fn a_checkpoint_of_something_else_is_refused_and_stays() {
         let open = hdf5::File::open_rw(&file).unwrap();
         let header = open.dataset("header").unwrap();
         let text = String::from_utf8(header.read_raw::<u8>().unwrap()).unwrap();
-        let text = text.replacen("\"version\": 1", "\"version\": 9", 1);
+        let text = text.replacen("\"version\": 2", "\"version\": 9", 1);
         header.write_raw(text.as_bytes()).unwrap();
         let seal = blake3::hash(text.as_bytes()).to_hex().to_string();
         let fixed: hdf5::types::FixedAscii<64> =
@@ -579,7 +579,7 @@ fn a_checkpoint_of_something_else_is_refused_and_stays() {
             .write_scalar(&fixed)
             .unwrap();
     }
-    refused(|| Run::new(ZOO).resume(p), 4, &["is a checkpoint of version 9; this program reads version 1"]);
+    refused(|| Run::new(ZOO).resume(p), 4, &["is a checkpoint of version 9; this program reads version 2"]);
 }
 
 #[test]

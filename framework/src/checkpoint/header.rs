@@ -4,7 +4,7 @@ use crate::output::{Partitioned, PartitionedMut, Piece};
 use serde::{Deserialize, Serialize};
 
 /// The version of the format; another one is not read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Everything about a checkpoint but its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
 
-/// What happens on one uniform grid of cells, moment by moment.
+/// What happens on one uniform grid, moment by moment.
 ///
-/// Axes are in the order of the arrays, slowest first: z, y, x for three of them, y, x for two. One axis is shown as
-/// a strip one cell high. Fields are cell-centred. A series can be kept in a checkpoint (it is serde's) and continued.
+/// Axes are in the order of the arrays, slowest first: z, y, x for three of them, y, x for two, x for one. Values are
+/// in the middle of cells ([`new`](Series::new)) or on nodes ([`on_nodes`](Series::on_nodes)). Along axes that are not
+/// there, cells are one layer around 0, as thick as the narrowest cell is wide, and nodes lie at 0: VTK's reader wants
+/// cells to have a volume, and would lay a mesh of two axes into the plane of y and z.
+/// A series can be kept in a checkpoint (it is serde's) and continued.
 ///
 /// ```
 /// use rankine::output::{Format, xdmf::Series};
@@ -28,7 +31,15 @@ pub struct Series {
     cells: Vec<usize>,
     origin: Vec<f64>,
     spacing: Vec<f64>,
+    center: Center,
     steps: Vec<Step>,
+}
+
+/// Where values are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Center {
+    Cell,
+    Node,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +63,18 @@ impl Series {
     /// # Errors
     /// Not one to three axes, lists of different lengths, an axis without cells, widths that are not positive.
     pub fn new(cells: &[usize], origin: &[f64], spacing: &[f64]) -> Result<Series> {
+        Series::of(Center::Cell, cells, origin, spacing)
+    }
+
+    /// A series of values on `nodes`, of which the first is at `origin`, `spacing` apart.
+    ///
+    /// # Errors
+    /// Those of [`new`](Series::new).
+    pub fn on_nodes(nodes: &[usize], origin: &[f64], spacing: &[f64]) -> Result<Series> {
+        Series::of(Center::Node, nodes, origin, spacing)
+    }
+
+    fn of(center: Center, cells: &[usize], origin: &[f64], spacing: &[f64]) -> Result<Series> {
         let bad = |what: String| Err(Error::usage(format!("XDMF: {what}")));
         if !(1..=3).contains(&cells.len()) || cells.contains(&0) {
             return bad(format!("a grid of {cells:?} cells; one to three axes with cells can be shown"));
@@ -66,8 +89,17 @@ impl Series {
             cells: cells.to_vec(),
             origin: origin.to_vec(),
             spacing: spacing.to_vec(),
+            center,
             steps: Vec::new(),
         })
+    }
+
+    /// Whether both have their values in the same places, whatever they show.
+    pub(crate) fn same_places(&self, other: &Series) -> bool {
+        fn places(series: &Series) -> (Center, &[usize], &[f64], &[f64]) {
+            (series.center, &series.cells, &series.origin, &series.spacing)
+        }
+        places(self) == places(other)
     }
 
     /// Says that the field `name` at this step and time is `dataset` of `file`. The file's name is relative to the
@@ -136,21 +168,20 @@ impl Series {
     }
 
     fn try_step(&self, out: &mut String, step: &Step) -> std::fmt::Result {
-        // A strip for one axis.
-        let flat = self.cells.len() == 1;
-        let pad = |values: &[f64], first: f64| -> Vec<f64> {
-            flat.then_some(first).into_iter().chain(values.iter().copied()).collect()
+        let missing = 3 - self.cells.len();
+        let pad = |first: f64, values: &[f64]| [&vec![first; missing], values].concat();
+        let thick = self.spacing.iter().copied().fold(f64::INFINITY, f64::min);
+        let (center, low, more) = match self.center {
+            Center::Cell => ("Cell", -0.5 * thick, 1),
+            Center::Node => ("Node", 0.0, 0),
         };
-        let (origin, spacing) = (pad(&self.origin, 0.0), pad(&self.spacing, self.spacing[0]));
-        let nodes = flat.then_some(1).into_iter().chain(self.cells.iter().copied()).map(|cells| cells + 1);
-        let (topology, geometry) = match origin.len() {
-            3 => ("3DCoRectMesh", "ORIGIN_DXDYDZ"),
-            _ => ("2DCoRectMesh", "ORIGIN_DXDY"),
-        };
+        let (origin, spacing) = (pad(low, &self.origin), pad(thick, &self.spacing));
+        let cells = [&vec![1; missing], &self.cells[..]].concat();
+        let nodes = cells.iter().map(|cells| cells + more);
         writeln!(out, "      <Grid Name=\"step-{:06}\" GridType=\"Uniform\">", step.step)?;
         writeln!(out, "        <Time Value=\"{}\"/>", step.time)?;
-        writeln!(out, "        <Topology TopologyType=\"{topology}\" Dimensions=\"{}\"/>", spaced(nodes))?;
-        writeln!(out, "        <Geometry GeometryType=\"{geometry}\">")?;
+        writeln!(out, "        <Topology TopologyType=\"3DCoRectMesh\" Dimensions=\"{}\"/>", spaced(nodes))?;
+        writeln!(out, "        <Geometry GeometryType=\"ORIGIN_DXDYDZ\">")?;
         for (name, values) in [("Origin", &origin), ("Spacing", &spacing)] {
             writeln!(
                 out,
@@ -163,14 +194,14 @@ impl Series {
         for field in &step.fields {
             writeln!(
                 out,
-                "        <Attribute Name=\"{}\" AttributeType=\"Scalar\" Center=\"Cell\">",
+                "        <Attribute Name=\"{}\" AttributeType=\"Scalar\" Center=\"{center}\">",
                 escaped(&field.name)
             )?;
             let (number, bytes) = number_type(field.format);
             writeln!(
                 out,
                 "          <DataItem Dimensions=\"{}\" NumberType=\"{number}\" Precision=\"{bytes}\" Format=\"HDF\">{}:/{}</DataItem>",
-                spaced(&self.cells),
+                spaced(&cells),
                 escaped(&field.file),
                 escaped(&field.dataset)
             )?;
@@ -193,8 +224,9 @@ fn number_type(format: Format) -> (&'static str, usize) {
         Format::F32 | Format::F64 => "Float",
         Format::I8 => "Char",
         Format::U8 => "UChar",
-        Format::U16 | Format::U32 | Format::U64 => "UInt",
-        Format::I16 | Format::I32 | Format::I64 => "Int",
+        Format::U16 | Format::U32 => "UInt",
+        // VTK cuts a UInt of 8 bytes to 4; as an Int it is right up to 2^63.
+        Format::I16 | Format::I32 | Format::I64 | Format::U64 => "Int",
     };
     (number, format.bytes())
 }
@@ -230,7 +262,7 @@ mod tests {
         series.add(0, 0.0, "a<b>&\"c\"\u{1}", "x&y.h5", "/d", Format::I32).unwrap();
         let text = series.text();
         assert!(text.contains("Name=\"a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\""), "{text}");
-        assert!(text.contains(">x&amp;y.h5:/d<") && text.contains("Dimensions=\"2 3\""), "{text}");
+        assert!(text.contains(">x&amp;y.h5:/d<") && text.contains("Dimensions=\"2 2 3\""), "{text}");
     }
 
     #[test]
@@ -243,6 +275,21 @@ mod tests {
         assert_eq!(series.steps[1].fields.len(), 1);
         let kept: Series = serde_json::from_str(&serde_json::to_string(&series).unwrap()).unwrap();
         assert_eq!(kept, series);
+    }
+
+    #[test]
+    fn one_axis_is_a_bar_of_cells_or_a_line_of_nodes() {
+        for (series, wanted) in [
+            (Series::new(&[3], &[7.0], &[0.5]), ["\"2 2 4\"", ">-0.25 -0.25 7<", "\"Cell\""]),
+            (Series::on_nodes(&[3], &[7.0], &[0.5]), ["\"1 1 3\"", ">0 0 7<", "\"Node\""]),
+        ] {
+            let mut series = series.unwrap();
+            series.add(0, 0.0, "u", "f.h5", "u", Format::F64).unwrap();
+            let text = series.text();
+            for part in wanted.iter().chain(&[">0.5 0.5 0.5<", "<DataItem Dimensions=\"1 1 3\""]) {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
     }
 
     #[test]

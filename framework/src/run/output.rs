@@ -49,7 +49,7 @@ const TABLES: Duration = Duration::from_secs(1);
 /// What a checkpoint keeps of it. Scalars and pictures are rank 0's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Kept {
-    series: Vec<(Vec<usize>, Series)>,
+    series: Vec<Series>,
     pictures: Vec<(String, Picture)>,
     plots: Vec<(String, Plot)>,
     scalars: Scalars,
@@ -106,7 +106,8 @@ impl Output {
         self.time = Some(time);
     }
 
-    /// How far apart cells are along each axis, from now on and for every field; without it, 1. Local.
+    /// How far apart cells are along each axis, from now on and for every field of so many axes; without it, what the
+    /// field's grid says. The origin is the grid's. Local; call it before the fields.
     pub fn spacing(&mut self, spacing: &[f64]) {
         self.spacing = spacing.to_vec();
     }
@@ -123,7 +124,9 @@ impl Output {
     }
 
     /// The whole field at this moment: dataset `<name>` of `fields-<step>.h5`, and shown by `fields.xdmf`, if it has up to
-    /// three axes; of one with four a note says that it is not. Collective.
+    /// three axes; of one with four a note says that it is not. Its values are shown where its grid's origin and
+    /// spacing put them: on nodes, if it is staggered along all axes, else in the middle of cells, which are shifted by
+    /// half a cell along staggered axes. Fields in other places are in `fields-2.xdmf` and so on. Collective.
     ///
     /// # Errors
     /// What HDF5 or the system says.
@@ -137,7 +140,7 @@ impl Output {
             return Ok(());
         }
         let file = fields_of(self.step);
-        let (moment, spacing, step) = (self.moment(), self.spacing_of(D), self.step);
+        let (moment, spacing, step) = (self.moment(), self.spacing_of(field), self.step);
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
@@ -160,17 +163,13 @@ impl Output {
             }
             return Ok(());
         }
-        let cells = field.points().to_vec();
+        let shown = self.places(field)?;
         let series = &mut self.kept.series;
-        let at = match series.iter().position(|(known, _)| *known == cells) {
-            Some(at) => at,
-            None => {
-                let new = Series::new(&cells, &vec![0.0; D], &spacing)?;
-                series.push((cells, new));
-                series.len() - 1
-            }
-        };
-        series[at].1.add(step, moment, name, &file, name, T::FORMAT)
+        let at = series.iter().position(|known| known.same_places(&shown)).unwrap_or_else(|| {
+            series.push(shown);
+            series.len() - 1
+        });
+        series[at].add(step, moment, name, &file, name, T::FORMAT)
     }
 
     /// The field's middle slices before the first step and after the last, in `<name>.png`; at other moments it does
@@ -183,15 +182,15 @@ impl Output {
         if !(self.first || self.last) {
             return Ok(());
         }
-        let spacing = self.spacing_of(D);
-        let shown = slices(comm, &field.slab()?, std::array::from_fn(|axis| spacing[axis]))?;
+        let shown = slices(comm, &field.slab()?, self.spacing_of(field))?;
         if let Some(shown) = shown {
             self.show(name, shown);
         }
         Ok(())
     }
 
-    /// A field of one axis before the first step and after the last, as curves in `<name>.png`; `axes` say what is along
+    /// A field of one axis before the first step and after the last, as curves in `<name>.png`, over its grid's origin
+    /// and spacing; `axes` say what is along
     /// the axis and what the field is, with units, such as `["place, m", "temperature, K"]`. At other moments it does
     /// nothing. Collective.
     ///
@@ -202,8 +201,10 @@ impl Output {
         if !(self.first || self.last) {
             return Ok(());
         }
-        let points = profile(comm, &field.slab()?, self.spacing_of(1)[0])?;
+        let ([low], [width]) = (self.corner_of(field), self.spacing_of(field));
+        let points = profile(comm, &field.slab()?, width)?;
         if let Some(points) = points {
+            let points: Vec<_> = points.into_iter().map(|(place, value)| (low + place, value)).collect();
             let curve = format!("step {}", self.step);
             let plots = &mut self.kept.plots;
             let at = plots.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
@@ -229,8 +230,27 @@ impl Output {
         self.time.unwrap_or(self.step as f64)
     }
 
-    fn spacing_of(&self, axes: usize) -> Vec<f64> {
-        if self.spacing.len() == axes { self.spacing.clone() } else { vec![1.0; axes] }
+    /// What the kernel said of so many axes, or else the grid's.
+    fn spacing_of<T: Numeric, const D: usize>(&self, field: &Field<T, D>) -> [f64; D] {
+        self.spacing.as_slice().try_into().unwrap_or_else(|_| field.grid().spacing())
+    }
+
+    /// The low corner of the cells around a field's points.
+    fn corner_of<T: Numeric, const D: usize>(&self, field: &Field<T, D>) -> [f64; D] {
+        let (origin, spacing, staggered) =
+            (field.grid().origin(), self.spacing_of(field), field.staggering());
+        std::array::from_fn(|axis| match staggered[axis] {
+            true => origin[axis] - 0.5 * spacing[axis],
+            false => origin[axis],
+        })
+    }
+
+    /// An empty series of where a field's points are.
+    fn places<T: Numeric, const D: usize>(&self, field: &Field<T, D>) -> Result<Series> {
+        match field.staggering().contains(&false) {
+            true => Series::new(&field.points(), &self.corner_of(field), &self.spacing_of(field)),
+            false => Series::on_nodes(&field.points(), &field.grid().origin(), &self.spacing_of(field)),
+        }
     }
 
     /// The moment that is observed next.
@@ -289,7 +309,7 @@ impl Output {
     }
 
     fn write_series(&self, files: &mut Vec<String>) -> Result<()> {
-        for (n, (_, series)) in self.kept.series.iter().enumerate() {
+        for (n, series) in self.kept.series.iter().enumerate() {
             // One file has one grid: fields on others get files of their own.
             let name = if n == 0 { XDMF.to_string() } else { XDMF.replace('.', &format!("-{}.", n + 1)) };
             series.write(self.folder.join(&name))?;
@@ -356,4 +376,27 @@ fn remove_later(folder: &Path, step: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Grid;
+    use crate::testing::ranks;
+
+    #[test]
+    fn profiles_lie_where_their_grid_says() {
+        let folder = tempfile::tempdir().unwrap();
+        ranks([1, 3], |world| {
+            let grid = Grid::over(world, [5]).origin([-10.0]).spacing([0.5]).build()?;
+            let mut out = Output::new(world, Some(folder.path()))?;
+            out.profile("cells", ["x", "u"], &Field::new(&grid, 1.0)?)?;
+            out.profile("faces", ["x", "u"], &Field::staggered(&grid, [true], 1.0)?)?;
+            let told = serde_json::to_string(&out.kept().plots).unwrap();
+            if world.rank() == 0 {
+                assert!(told.contains("[-9.75,1.0],[-9.25,1.0]") && told.contains("[[-10.0,1.0]"), "{told}");
+            }
+            Ok(())
+        });
+    }
 }
