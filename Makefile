@@ -1,4 +1,5 @@
 # The two commands: `make run` and `make test`. Both install what is missing (apt, as root or through sudo).
+# `make test` also puts VTK from PyPI into target/vtk.
 #
 #   make run      the main job: heat through a brain scan, under mpirun if there is one   [RANKS=2 THREADS=1 STEPS=300]
 #   make test     everything that must hold; what CI runs

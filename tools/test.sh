@@ -16,6 +16,8 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Ranks that wait give their core away, since there are more of them than cores; no leftovers in shared memory.
 export OMPI_MCA_mpi_yield_when_idle=1
 export RANKINE_MPIRUN="mpirun --oversubscribe --bind-to none"
+# A Python with VTK, from here.
+export RANKINE_VTK_PYTHON="${RANKINE_VTK_PYTHON:-target/vtk/bin/python}"
 all="--workspace --features rankine-jobs/hdf5-parallel"
 
 step formatting
@@ -23,11 +25,14 @@ cargo fmt --all --check
 
 step lints
 $cargo clippy --quiet --workspace --all-targets -- -D warnings
-$cargo clippy --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests --all-targets -- -D warnings
+$cargo clippy --quiet $all,rankine-jobs/testbed-tests,rankine-jobs/vtk-tests,rankine-slurm/testbed-tests --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" $cargo doc --quiet --workspace --no-deps
 
 step the suite on the Local engine, with every feature
 $cargo test --quiet $all
+
+step "the files of runs as VTK's reader, and so ParaView, sees them"
+$cargo test --quiet $all,rankine-jobs/vtk-tests --test xdmf
 
 step no system package: the workspace by cargo alone
 $cargo test --quiet -p rankine-jobs --test cli
