@@ -39,7 +39,17 @@ static ALLOCATOR: Counting = Counting;
 
 /// Runs `round` until everything that grows has grown, then counts what a hundred more rounds allocate. A round ends
 /// with a barrier, so no rank runs so far ahead that what is under way grows again.
-fn nothing_allocated(name: &str, mut round: impl FnMut(&Comm) -> Result<()>, world: &Comm) -> Result<()> {
+fn nothing_allocated(name: &str, round: impl FnMut(&Comm) -> Result<()>, world: &Comm) -> Result<()> {
+    nothing_allocated_in([50, 100], name, round, world)
+}
+
+/// As that, with other numbers of rounds.
+fn nothing_allocated_in(
+    [first, counted]: [usize; 2],
+    name: &str,
+    mut round: impl FnMut(&Comm) -> Result<()>,
+    world: &Comm,
+) -> Result<()> {
     let mut rounds = |times: usize| -> Result<()> {
         for _ in 0..times {
             round(world)?;
@@ -47,11 +57,11 @@ fn nothing_allocated(name: &str, mut round: impl FnMut(&Comm) -> Result<()>, wor
         }
         Ok(())
     };
-    rounds(50)?;
+    rounds(first)?;
     let before = ALLOCATIONS.get();
-    rounds(100)?;
+    rounds(counted)?;
     let allocated = ALLOCATIONS.get() - before;
-    assert_eq!(allocated, 0, "{name}: allocations of rank {} in 100 rounds", world.rank());
+    assert_eq!(allocated, 0, "{name}: allocations of rank {} in {counted} rounds", world.rank());
     Ok(())
 }
 
@@ -312,4 +322,87 @@ fn products_of_matrices() {
         })
         .unwrap_or_else(|error| panic!("checked: {checked}: {error}"));
     }
+}
+
+/// Of one axis over all ranks: in four steps, and as a convolution.
+#[test]
+fn transforms_of_one_axis() {
+    use num_complex::Complex;
+    use rankine::{Fft, RealFft};
+    for (n, rounds) in [(1155, [50, 100]), (65_537, [4, 6])] {
+        testing::try_ranks(3, true, |world| {
+            let grid = Grid::over(world, [n]).build()?;
+            let (mut field, mut real) = (Field::new(&grid, Complex::new(1.0, 2.0))?, Field::new(&grid, 1.0)?);
+            let (mut fft, mut real_fft) = (Fft::plan(&grid)?, RealFft::plan(&grid)?);
+            let mut spectrum = Field::new(fft.spectrum_grid(), Complex::default())?;
+            let mut half = Field::new(real_fft.spectrum_grid(), Complex::default())?;
+            let round = |_: &Comm| {
+                fft.forward(&field, &mut spectrum)?;
+                fft.inverse(&spectrum, &mut field)?;
+                real_fft.forward(&real, &mut half)?;
+                real_fft.inverse(&half, &mut real)
+            };
+            nothing_allocated_in(rounds, "transforms of one axis", round, world)
+        })
+        .unwrap_or_else(|error| panic!("{n} cells: {error}"));
+    }
+}
+
+/// Between levels, with a part of the ranks on the coarse one and with all; on cells and on faces.
+#[test]
+fn transfers_between_levels() {
+    use rankine::Prolongation;
+    for (cells, ranks) in [([16, 24], 2), ([16, 8], 4), ([64, 64], 3)] {
+        testing::try_ranks(ranks, true, |world| {
+            let levels = Grid::new(world, cells)?.coarsen()?.expect("even numbers of cells");
+            for staggered in [[false; 2], [true, false]] {
+                let mut fine = Field::staggered(levels.fine(), staggered, 1.0)?;
+                let mut coarse = Field::staggered(levels.coarse(), staggered, 1.0)?;
+                let round = |_: &Comm| {
+                    levels.restrict(&mut fine, &mut coarse)?;
+                    levels.prolong(&mut coarse, &mut fine, Prolongation::Linear)?;
+                    levels.correct(&mut coarse, &mut fine, Prolongation::Constant)
+                };
+                nothing_allocated("transfers", round, world)?;
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{cells:?} on {ranks} ranks: {error}"));
+    }
+}
+
+#[test]
+fn ghosts_brought_up_to_date() {
+    use rankine::particles::{Particle, Particles};
+    #[derive(Clone, Copy, rankine::Element)]
+    #[repr(C)]
+    struct Ball {
+        x: [f64; 2],
+        id: u64,
+    }
+    impl Particle<2> for Ball {
+        fn id(&self) -> u64 {
+            self.id
+        }
+        fn position(&self) -> [f64; 2] {
+            self.x
+        }
+        fn set_position(&mut self, x: [f64; 2]) {
+            self.x = x;
+        }
+    }
+    testing::try_ranks(3, true, |world| {
+        let grid = Grid::over(world, [12, 12]).periodic([true, true]).build()?;
+        let all = if world.rank() == 0 { 0..1000 } else { 0..0 };
+        let balls = all.map(|id| Ball { x: [(id % 37) as f64 / 37.0, (id % 41) as f64 / 41.0], id });
+        let mut balls = Particles::new(&grid, [0.0; 2], [1.0; 2], balls)?;
+        let mut ghosts = balls.plan_ghosts(0.1)?;
+        assert!(!ghosts.local().is_empty());
+        let round = |_: &Comm| {
+            balls.local_mut().iter_mut().for_each(|ball| ball.x[0] += 1e-6);
+            ghosts.refresh(&balls)
+        };
+        nothing_allocated("ghosts", round, world)
+    })
+    .unwrap();
 }

@@ -72,6 +72,8 @@ pub struct Field<T: Element, const D: usize> {
     spare: Option<Storage<T>>,
     /// What is packed for an exchange, for each stencil.
     buffers: [Buffers<T>; 2],
+    /// Of transfers between levels.
+    kept: transfer::Kept<T>,
     walls: Walls<T, D>,
     /// Whether the ghost cells that this rank fills by itself agree with the owned ones. Those that others send
     /// are never trusted: a write on one rank alone would leave the ranks of two minds about who has to send.
@@ -148,6 +150,7 @@ impl<T: Element, const D: usize> Field<T, D> {
             grid: grid.clone(),
             points,
             buffers: [Buffers::default(), Buffers::default()],
+            kept: transfer::Kept::default(),
             walls: Wall::Mirror.into(),
             ghosts_filled: false,
         })

@@ -52,6 +52,27 @@ macro_rules! scaled {
 
 scaled! { f32 f64 }
 
+/// What a field keeps from one transfer to the next, so that the next allocates nothing.
+pub(super) struct Kept<T> {
+    /// Points for each other rank, and this rank's.
+    parts: Vec<Vec<T>>,
+    part: Vec<T>,
+    /// A row that is interpolated along all axes but the last.
+    between: Vec<T>,
+    stencil: Vec<(isize, f64)>,
+    ends: Vec<Sources>,
+}
+
+/// Two coarse points of an axis, by their place in the patch, and their weights.
+type Sources = [(usize, f64); 2];
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        let (parts, part, between) = (Vec::new(), Vec::new(), Vec::new());
+        Kept { parts, part, between, stencil: Vec::new(), ends: Vec::new() }
+    }
+}
+
 impl<const D: usize> Levels<D> {
     /// Restricts a field: coarse cells are the mean of their fine ones, coarse faces (along staggered axes) a half of
     /// the fine face there and a quarter of those on both sides (full weighting). Brings the halo of the fine field up to
@@ -65,24 +86,30 @@ impl<const D: usize> Levels<D> {
         fine.exchange_as(Stencil::Box)?;
         let (comm, staggered) = (self.fine.comm().backstage(), fine.staggering());
         let (me, below) = (comm.rank(), self.below(staggered));
-        let part = below.map(|below| self.weighted(fine, below.points)).unwrap_or_default();
+        let (mut kept, mut came) = (std::mem::take(&mut fine.kept), std::mem::take(&mut coarse.kept));
+        if let Some(below) = below {
+            self.weighted(fine, below.points, &mut kept);
+        }
+        let part = &kept.part[..];
         comm.scope(|s| {
             if let Some(Below { holder, points }) = below.filter(|below| !below.points.is_empty()) {
                 if holder == me {
-                    coarse.put(points, &part);
+                    coarse.put(points, part);
                 } else {
-                    let _completed_by_the_scope = s.isend(&part[..], holder, DOWN)?;
+                    let _completed_by_the_scope = s.isend(part, holder, DOWN)?;
                 }
             }
             for (rank, Below { points, .. }) in self.others(staggered) {
                 if !points.is_empty() {
-                    let mut part = vec![T::zeroed(); points.len()];
-                    comm.recv(&mut part, rank, DOWN)?;
-                    coarse.put(points, &part);
+                    came.part.resize(points.len(), T::zeroed());
+                    comm.recv(&mut came.part, rank, DOWN)?;
+                    coarse.put(points, &came.part);
                 }
             }
             Ok(())
-        })
+        })?;
+        (fine.kept, coarse.kept) = (kept, came);
+        Ok(())
     }
 
     /// Gives every fine point the value interpolated from the coarse ones. Brings the halo of the coarse field up to date,
@@ -126,30 +153,36 @@ impl<const D: usize> Levels<D> {
         self.check(call, fine, coarse)?;
         coarse.exchange_as(Stencil::Box)?;
         let (comm, staggered) = (self.fine.comm().backstage(), fine.staggering());
-        let parts: Vec<(usize, Vec<T>)> = self
-            .others(staggered)
-            .into_iter()
-            .map(|(rank, below)| (rank, coarse.around(below.points)))
-            .collect();
+        let (mut sent, mut kept) = (std::mem::take(&mut coarse.kept), std::mem::take(&mut fine.kept));
+        let mut others = 0;
+        for (number, (_, below)) in self.others(staggered).enumerate() {
+            if sent.parts.len() == number {
+                sent.parts.push(Vec::new());
+            }
+            coarse.around(below.points, &mut sent.parts[number]);
+            others = number + 1;
+        }
         let below = self.below(staggered);
-        let mut patch = Vec::new();
         comm.scope(|s| {
-            for (rank, part) in &parts {
-                let _completed_by_the_scope = s.isend(&part[..], *rank, UP)?;
+            for ((rank, _), part) in self.others(staggered).zip(&sent.parts[..others]) {
+                let _completed_by_the_scope = s.isend(&part[..], rank, UP)?;
             }
             match below {
-                Some(Below { holder, points }) if holder == comm.rank() => patch = coarse.around(points),
+                Some(Below { holder, points }) if holder == comm.rank() => {
+                    coarse.around(points, &mut kept.part)
+                }
                 Some(Below { holder, points }) => {
-                    patch = vec![T::zeroed(); points.shape.iter().map(|n| n + 2).product()];
-                    comm.recv(&mut patch, holder, UP).map(drop)?;
+                    kept.part.resize(points.shape.iter().map(|n| n + 2).product(), T::zeroed());
+                    comm.recv(&mut kept.part, holder, UP).map(drop)?;
                 }
                 None => {}
             }
             Ok(())
         })?;
         if let Some(Below { points, .. }) = below {
-            self.spread(fine, &patch, points, how, combine);
+            self.spread(fine, &mut kept, points, how, combine);
         }
+        (coarse.kept, fine.kept) = (sent, kept);
         Ok(())
     }
 
@@ -171,8 +204,8 @@ impl<const D: usize> Levels<D> {
             .at(Location::caller()))
     }
 
-    /// The restricted values of some coarse points, in C order.
-    fn weighted<T: Scaled>(&self, fine: &Field<T, D>, points: Block<D>) -> Vec<T> {
+    /// Makes the restricted values of some coarse points, in C order, `part`.
+    fn weighted<T: Scaled>(&self, fine: &Field<T, D>, points: Block<D>, kept: &mut Kept<T>) {
         let (reader, staggered) = (fine.reader(), fine.staggering());
         let taps = |axis: usize| -> &[(isize, f64)] {
             match (self.halved[axis], staggered[axis]) {
@@ -181,19 +214,23 @@ impl<const D: usize> Levels<D> {
                 (true, true) => &[(-1, 0.25), (0, 0.5), (1, 0.25)],
             }
         };
-        let mut stencil: Vec<(isize, f64)> = vec![(0, 1.0)];
+        let Kept { stencil, part: values, .. } = kept;
+        stencil.clear();
+        stencil.push((0, 1.0));
         for axis in 0..D {
-            let of = |&(at, weight): &(isize, f64)| {
-                let stride = reader.strides[axis] as isize;
-                taps(axis)
-                    .iter()
-                    .map(move |(step, part)| (at + step * stride, weight * part))
-                    .collect::<Vec<_>>()
-            };
-            stencil = stencil.iter().flat_map(of).collect();
+            // Each of them once for every tap, the first in its own place.
+            let (stride, [first, more @ ..]) = (reader.strides[axis] as isize, taps(axis)) else { continue };
+            let tap =
+                |(at, weight): (isize, f64), (step, part): (isize, f64)| (at + step * stride, weight * part);
+            for number in 0..stencil.len() {
+                let from = stencil[number];
+                stencil[number] = tap(from, *first);
+                stencil.extend(more.iter().map(|&step| tap(from, step)));
+            }
         }
         let every = |axis: usize| if self.halved[axis] { 2 } else { 1 };
-        let mut values = vec![T::zeroed(); points.len()];
+        values.clear();
+        values.resize(points.len(), T::zeroed());
         let mut rows = values.chunks_exact_mut(points.shape[D - 1].max(1));
         each_row(points.shape, |row| {
             let Some(out) = rows.next() else { return };
@@ -202,28 +239,27 @@ impl<const D: usize> Levels<D> {
                 let index = (points.start[axis] + row[axis]) * every(axis);
                 first + (index as isize - reader.origin[axis] as isize) * reader.strides[axis] as isize
             });
-            for &(at, weight) in &stencil {
+            for &(at, weight) in stencil.iter() {
                 let from = reader.cells[(first + at) as usize..].iter().step_by(every(D - 1));
                 for (out, &value) in out.iter_mut().zip(from) {
                     *out = out.plus(value.scaled(weight));
                 }
             }
         });
-        values
     }
 
-    /// Interpolates all owned points of the fine field from coarse ones: those of `points` and one around them.
+    /// Interpolates all owned points of the fine field from coarse ones: those of `points` and one around them, which
+    /// are `part`.
     fn spread<T: Scaled>(
         &self,
         fine: &mut Field<T, D>,
-        patch: &[T],
+        kept: &mut Kept<T>,
         points: Block<D>,
         how: Prolongation,
         combine: impl Fn(T, T) -> T,
     ) {
         let (own, staggered) = (fine.own(), fine.staggering());
-        // Two coarse points of an axis, by their place in the patch, and their weights.
-        let sources = |axis: usize, index: usize| -> [(usize, f64); 2] {
+        let sources = |axis: usize, index: usize| -> Sources {
             let place = |coarse: usize, step: usize| (coarse + step - points.start[axis], 1.0);
             if !self.halved[axis] {
                 return [place(index, 1), (0, 0.0)];
@@ -238,8 +274,10 @@ impl<const D: usize> Levels<D> {
             }
         };
         let length = points.shape[D - 1] + 2;
-        let ends: Vec<_> = (0..own.shape[D - 1]).map(|x| sources(D - 1, own.start[D - 1] + x)).collect();
-        let mut between = vec![T::zeroed(); length];
+        let Kept { part: patch, between, ends, .. } = kept;
+        ends.clear();
+        ends.extend((0..own.shape[D - 1]).map(|x| sources(D - 1, own.start[D - 1] + x)));
+        between.resize(length, T::zeroed());
         let base = fine.reader().base;
         let strides = fine.reader().strides;
         let storage = fine.storage_mut();
@@ -259,7 +297,7 @@ impl<const D: usize> Levels<D> {
                 }
             }
             let first = (0..D).fold(base, |first, axis| first + row[axis] * strides[axis]);
-            for (out, [one, other]) in storage[first..].iter_mut().zip(&ends) {
+            for (out, [one, other]) in storage[first..].iter_mut().zip(ends.iter()) {
                 let mut value = between[one.0].scaled(one.1);
                 if other.1 != 0.0 {
                     value = value.plus(between[other.0].scaled(other.1));
@@ -285,15 +323,15 @@ impl<T: Element, const D: usize> Field<T, D> {
     }
 
     /// Some owned points and one more on all sides, from the halo where they are not owned, in C order.
-    fn around(&self, points: Block<D>) -> Vec<T> {
+    fn around(&self, points: Block<D>, values: &mut Vec<T>) {
         let (first, strides) = self.place_of(points.start, 1);
         let shape = points.shape.map(|n| n + 2);
-        let mut values = Vec::with_capacity(shape.iter().product());
+        values.clear();
+        values.reserve(shape.iter().product());
         each_row(shape, |row| {
             let at = (0..D).fold(first, |at, axis| at + row[axis] * strides[axis]);
             values.extend_from_slice(&self.storage()[at..at + shape[D - 1]]);
         });
-        values
     }
 
     /// Where in storage the point is that lies `before` before an owned one on all axes, or before one just behind them.

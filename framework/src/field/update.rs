@@ -97,6 +97,7 @@ impl<T: Element, const D: usize> Field<T, D> {
             storage: second,
             spare: None,
             buffers: [Buffers::default(), Buffers::default()],
+            kept: super::transfer::Kept::default(),
             walls: self.walls,
             ghosts_filled: false,
         };

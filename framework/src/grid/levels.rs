@@ -166,22 +166,21 @@ impl<const D: usize> Levels<D> {
     }
 
     /// The other ranks whose blocks of the fine grid this rank's block of the coarse one is below, and the parts of it.
-    pub(crate) fn others(&self, staggered: [bool; D]) -> Vec<(usize, Below<D>)> {
-        let (Some(coords), fine) = (self.coarse.0.coords, &self.fine.0.partition) else { return Vec::new() };
-        let dims = fine.dims();
-        let mut others = Vec::new();
-        for mut code in 0..self.merged.iter().product() {
+    pub(crate) fn others(&self, staggered: [bool; D]) -> impl Iterator<Item = (usize, Below<D>)> + '_ {
+        let fine = &self.fine.0.partition;
+        let (dims, me) = (fine.dims(), self.fine.comm().rank());
+        let count = self.coarse.0.coords.map_or(0, |_| self.merged.iter().product());
+        let coords = self.coarse.0.coords.unwrap_or([0; D]);
+        (0..count).filter_map(move |mut code| {
             let mut place = [0; D];
             for axis in (0..D).rev() {
                 place[axis] = coords[axis] * self.merged[axis] + code % self.merged[axis];
                 code /= self.merged[axis];
             }
             let rank = fine.rank(place);
-            if (0..D).all(|axis| place[axis] < dims[axis]) && rank != self.fine.comm().rank() {
-                others.push((rank, self.below_place(place, staggered)));
-            }
-        }
-        others
+            let is = (0..D).all(|axis| place[axis] < dims[axis]) && rank != me;
+            is.then(|| (rank, self.below_place(place, staggered)))
+        })
     }
 }
 
