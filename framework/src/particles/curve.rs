@@ -3,9 +3,11 @@
 //! Hilbert's curve as Skilling computes it (Programming the Hilbert curve, AIP Conf. Proc. 707, 2004); Morton's is the
 //! bits of the coordinates, interleaved.
 
-use super::{Particle, Particles};
-use crate::collection::DistVec;
+use super::splitters::splitters;
+use super::{Particle, Particles, by_id};
 use crate::error::Result;
+use crate::op::Max;
+use std::panic::Location;
 use std::rc::Rc;
 
 /// Which curve.
@@ -100,19 +102,53 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
     /// Each rank has them in the order of the curve (and of their numbers at one place), which is one order over all ranks, the same on
     /// any number of them. [`Particles::migrate`] brings them to the owners of their cells again. Collective.
     ///
+    /// The cuts are found first, so each particle travels once, straight to its rank. Weights must not be negative; where all are
+    /// zero, all particles count alike.
+    ///
     /// # Errors
-    /// As [`Particles::migrate`], and [`DistVec::balance_by_weight`] for weights.
+    /// As [`Particles::migrate`]; a weight that is negative, NaN or infinite: then none has moved.
     #[track_caller]
     pub fn deal_by_curve(&mut self, curve: Curve, weight: impl FnMut(&P) -> f64) -> Result<Cuts<D>> {
         // They go from where they are: not to the owners of their cells first.
         self.bring_inside("deal_by_curve")?;
-        self.set = Rc::new(());
+        let mut weights = self.checked_weights(weight)?;
+        let heaviest = self.comm().allreduce(weights.iter().copied().fold(0.0, f64::max), Max)?;
+        if heaviest == 0.0 {
+            weights.fill(1.0);
+        }
         let (lower, upper) = (self.lower, self.upper);
         let place_of = |particle: &P| place(curve, lower, upper, particle.position());
-        let items = std::mem::take(&mut self.items);
-        let all: DistVec<P> = DistVec::on(self.comm(), items);
-        let sorted = all.sort_by_key(|particle| [place_of(particle), particle.id()])?;
-        self.items = sorted.balance_by_weight(weight)?.into_local();
+        // The places in their order, and at one place the numbers.
+        let most = self.items.iter().map(Particle::id).max().unwrap_or(0);
+        let numbers = u128::from(self.comm().allreduce(most, Max)?) + 1;
+        let key = |particle: &P| u128::from(place_of(particle)) * numbers + u128::from(particle.id());
+        let mut order: Vec<(u128, f64, P)> = std::mem::take(&mut self.items)
+            .into_iter()
+            .zip(weights)
+            .map(|(particle, weight)| (key(&particle), weight, particle))
+            .collect();
+        self.set = Rc::new(());
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_id(&a.2, &b.2)));
+        let keys: Vec<u128> = order.iter().map(|item| item.0).collect();
+        let weights: Vec<f64> = order.iter().map(|item| item.1).collect();
+        let places = 1u128 << (bits(D) * D as u32);
+        let firsts = splitters(self.comm(), &keys, &weights, places * numbers)?;
+        let mut messages: Vec<(usize, Vec<P>)> = Vec::new();
+        for (key, _, particle) in order {
+            let to = firsts.partition_point(|&first| first <= key);
+            match messages.last_mut() {
+                Some((rank, some)) if *rank == to => some.push(particle),
+                _ => messages.push((to, vec![particle])),
+            }
+        }
+        let came = self.comm().exchange_sparse(messages)?;
+        let mut items: Vec<(u128, P)> = came
+            .into_iter()
+            .flat_map(|message| message.1)
+            .map(|particle| (key(&particle), particle))
+            .collect();
+        items.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| by_id(&a.1, &b.1)));
+        self.items = items.into_iter().map(|item| item.1).collect();
         self.at_home = false;
         let mut firsts = self.comm().allgather(&[self.items.first().map_or(u64::MAX, place_of)])?;
         // A rank with none begins where the next one does.
@@ -120,6 +156,24 @@ impl<P: Particle<D>, const D: usize> Particles<P, D> {
             firsts[rank] = firsts[rank].min(firsts[rank + 1]);
         }
         Ok(Cuts { curve, lower, upper, firsts })
+    }
+
+    #[track_caller]
+    fn checked_weights(&self, weight: impl FnMut(&P) -> f64) -> Result<Vec<f64>> {
+        let weights: Vec<f64> = self.items.iter().map(weight).collect();
+        let sum: f64 = weights.iter().sum();
+        let bad = weights.iter().copied().find(|weight| !(*weight >= 0.0 && weight.is_finite()));
+        let checked = match bad.or((!sum.is_finite()).then_some(sum)) {
+            None => Ok(()),
+            Some(bad) => Err(self.comm().usage(
+                "deal_by_curve",
+                Location::caller(),
+                format!("a weight of {bad}"),
+                "give weights that are not negative and not infinite",
+            )),
+        };
+        self.comm().agree(checked)?;
+        Ok(weights)
     }
 }
 

@@ -1,10 +1,11 @@
 //! `Particles`: things with a position, each on the rank whose cells it is in.
 //!
 //! A [`Grid`] says who owns which part of space. This file brings particles to their owners; `ghosts` shows ranks what
-//! is near their part, `curve` deals particles by a space-filling curve instead. Forces and motion are the author's.
+//! is near their part, `curve` deals particles by a space-filling curve instead, which `splitters` cuts. Forces and motion are the author's.
 
 mod curve;
 mod ghosts;
+mod splitters;
 
 pub use curve::{Curve, Cuts};
 pub use ghosts::Ghosts;

@@ -220,6 +220,18 @@ pub fn dealt_after_moving(world: &Comm) -> Result<()> {
     particles.deal_by_curve(Curve::Hilbert, |_| 1.0)?;
     at_home.deal_by_curve(Curve::Hilbert, |_| 1.0)?;
     assert_eq!(particles.local(), at_home.local());
+    let share = |count: usize| count == 200 / world.size() || count == 200_usize.div_ceil(world.size());
+    assert!(share(particles.local().len()), "{}", particles.local().len());
+    // Weights that are all zero count alike, and bad ones on a single rank move nobody.
+    at_home.deal_by_curve(Curve::Hilbert, |_| 0.0)?;
+    assert_eq!(particles.local(), at_home.local());
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        let weight = |ball: &Ball<2>| if ball.id == all[0].id { bad } else { 1.0 };
+        let error = at_home.deal_by_curve(Curve::Morton, weight).unwrap_err();
+        let spoke = error.kind() == ErrorKind::Usage && error.what().contains("a weight of");
+        assert!(spoke || error.kind() == ErrorKind::Elsewhere, "{error}");
+        assert_eq!(particles.local(), at_home.local());
+    }
     let checksum = particles.checksum()?;
     if let Some(ball) = particles.local_mut().first_mut().filter(|_| world.rank() == 0) {
         ball.x[1] += 5.0;
