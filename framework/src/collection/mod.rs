@@ -100,10 +100,6 @@ impl<T, W: Way<T>> DistVec<T, W> {
         Ok(DistVec { comm: Rc::new(comm.dup()?), items: items.into_iter().collect(), way: PhantomData })
     }
 
-    /// On `comm` itself; collectives of others there must not come between.
-    pub(crate) fn on(comm: &Comm, items: Vec<T>) -> Self {
-        DistVec { comm: Rc::new(Comm { inner: comm.inner.clone() }), items, way: PhantomData }
-    }
 
     fn with<U, V: Way<U>>(self, items: Vec<U>) -> DistVec<U, V> {
         DistVec { comm: self.comm, items, way: PhantomData }
