@@ -203,13 +203,15 @@ impl Kernel for Places {
     }
 }
 
+/// The file's number, its fields, whether they are on nodes; of VTK the points, the origin, the spacing, x, y, z.
+type Row = (&'static str, &'static [&'static str], bool, [usize; 3], [f64; 3], [f64; 3]);
+
 #[test]
 fn every_value_is_where_its_grid_says() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    // The file, its fields, whether they are on nodes; of VTK the points and the origin, x, y, z.
     let (half, quarter) = (0.25, 0.125);
-    let table: [(&str, &[&str], bool, [usize; 3], [f64; 3], [f64; 3]); 10] = [
+    let table: [Row; 10] = [
         ("", &["rod"], false, [8, 2, 2], [0.5, -half, -half], [0.5; 3]),
         ("-2", &["rod_nodes"], true, [8, 1, 1], [0.5, 0.0, 0.0], [0.5; 3]),
         ("-3", &["plate"], false, [8, 5, 2], [0.5, 10.0, -quarter], [0.5, 0.25, 0.25]),

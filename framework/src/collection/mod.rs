@@ -100,7 +100,6 @@ impl<T, W: Way<T>> DistVec<T, W> {
         Ok(DistVec { comm: Rc::new(comm.dup()?), items: items.into_iter().collect(), way: PhantomData })
     }
 
-
     fn with<U, V: Way<U>>(self, items: Vec<U>) -> DistVec<U, V> {
         DistVec { comm: self.comm, items, way: PhantomData }
     }

@@ -110,9 +110,9 @@ enum Rows<R: FftNum + Element, const D: usize>
 where
     Complex<R>: Element,
 {
-    Whole(Whole<R, D>),
+    Whole(Box<Whole<R, D>>),
     /// By all ranks, and there are no steps.
-    Long(Long<R, R>),
+    Long(Box<Long<R, R>>),
 }
 
 /// Where that axis is whole.
@@ -231,7 +231,7 @@ where
         let shape = shape(grid);
         let steps = Steps::new(grid, half, others, [true; D], false, shape.is_some())?;
         if let Some(shape) = shape {
-            let rows = Rows::Long(Long::new(&steps.comm, grid, &steps.grid, shape)?);
+            let rows = Rows::Long(Box::new(Long::new(&steps.comm, grid, &steps.grid, shape)?));
             return Ok(RealFft { grid: grid.clone(), steps, rows });
         }
         let gather = (whole != given || !given.deals(grid)).then(|| {
@@ -243,7 +243,7 @@ where
         let mut planner = RealFftPlanner::new();
         let n = given.cells[D - 1];
         let (to_complex, to_real) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
-        let rows = Rows::Whole(Whole { gather, block, real, to_complex, to_real });
+        let rows = Rows::Whole(Box::new(Whole { gather, block, real, to_complex, to_real }));
         Ok(RealFft { grid: grid.clone(), steps, rows })
     }
 

@@ -53,12 +53,13 @@ pub(super) fn splitters(comm: &Comm, keys: &[u128], weights: &[f64], end: u128) 
     }
     // The item at the first key has the aim inside it: its middle decides. Rounding must not turn the order round.
     let mut last = 0;
-    let first = |(&((low, below), (high, up_to)), aim): (&((u128, f64), (u128, f64)), &f64)| {
+    let mut cuts = Vec::with_capacity(ranges.len());
+    for (&((low, below), (high, up_to)), aim) in ranges.iter().zip(&aims) {
         let first = if 0.5 * (below + up_to) >= *aim { low } else { high };
         last = first.max(last);
-        last
-    };
-    Ok(ranges.iter().zip(&aims).map(first).collect())
+        cuts.push(last);
+    }
+    Ok(cuts)
 }
 
 #[cfg(test)]

@@ -190,9 +190,8 @@ impl Output {
     }
 
     /// A field of one axis before the first step and after the last, as curves in `<name>.png`, over its grid's origin
-    /// and spacing; `axes` say what is along
-    /// the axis and what the field is, with units, such as `["place, m", "temperature, K"]`. At other moments it does
-    /// nothing. Collective.
+    /// and spacing; `axes` say what is along the axis and what the field is, with units, such as
+    /// `["place, m", "temperature, K"]`. At other moments it does nothing. Collective.
     ///
     /// # Errors
     /// A failure of the engine.
