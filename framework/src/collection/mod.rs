@@ -10,6 +10,7 @@
 mod balance;
 mod by_key;
 mod sort;
+mod store;
 mod way;
 
 pub use way::{Plain, Serde, Way};

@@ -34,6 +34,7 @@ pub mod plot;
 mod reader;
 mod slab;
 mod storage;
+mod stretch;
 mod writer;
 pub mod xdmf;
 
@@ -45,6 +46,7 @@ pub use storage::Storage;
 pub use writer::{Way, Writer};
 
 pub(crate) use partitioned::Looked;
+pub(crate) use stretch::Stretch;
 
 use serde::{Deserialize, Serialize};
 

@@ -41,10 +41,18 @@ impl Reader {
     /// A file that is missing, closed to this user, not HDF5, cut short or damaged; a dataset that is not there (the
     /// error lists those that are), is not an array of numbers, or has no elements; a build without HDF5.
     pub fn open(comm: &Comm, path: impl AsRef<Path>, dataset: Option<&str>) -> Result<Reader> {
-        let path = path.as_ref();
+        Self::open_by(comm, path.as_ref(), dataset, false)
+    }
+
+    /// As [`Reader::open`], also of a dataset without elements. Collective.
+    pub(crate) fn open_any(comm: &Comm, path: impl AsRef<Path>, dataset: &str) -> Result<Reader> {
+        Self::open_by(comm, path.as_ref(), Some(dataset), true)
+    }
+
+    fn open_by(comm: &Comm, path: &Path, dataset: Option<&str>, empty: bool) -> Result<Reader> {
         let comm = comm.dup()?;
         let found = match comm.rank() {
-            0 => hdf5::available().and_then(|()| look(path, dataset)).and_then(|about| {
+            0 => hdf5::available().and_then(|()| look(path, dataset, empty)).and_then(|about| {
                 serde_json::to_vec(&about)
                     .map_err(|error| Error::io(format!("cannot read {}: {error}", path.display())))
             }),
@@ -246,7 +254,7 @@ pub fn check_finite<T: Numeric, const D: usize>(
 }
 
 /// Rank 0's look at the file.
-fn look(path: &Path, dataset: Option<&str>) -> Result<About> {
+fn look(path: &Path, dataset: Option<&str>, empty: bool) -> Result<About> {
     let size = readable(path)?;
     let words = |said: String| {
         let said = match said.contains("truncated file") {
@@ -282,6 +290,9 @@ fn look(path: &Path, dataset: Option<&str>) -> Result<About> {
         return refuse("is a single value or empty, not an array", here());
     }
     if info.shape.contains(&0) {
+        if empty {
+            return Ok(About { dataset, info });
+        }
         return refuse(&format!("has no elements: its shape is {:?}", info.shape), here());
     }
     let elements = super::slab::product(&info.shape).map(|elements| elements as u64);

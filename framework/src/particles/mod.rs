@@ -6,6 +6,7 @@
 mod curve;
 mod ghosts;
 mod splitters;
+mod store;
 
 pub use curve::{Curve, Cuts};
 pub use ghosts::Ghosts;

@@ -73,7 +73,7 @@ impl<T: Value> SparseMatrix<T> {
 
     /// Of triplets of own rows.
     #[track_caller]
-    fn of_own(
+    pub(super) fn of_own(
         rows: &Distribution,
         columns: &Distribution,
         places: &[[usize; 2]],

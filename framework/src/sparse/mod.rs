@@ -38,6 +38,7 @@ pub mod market;
 mod matrix;
 mod multiply;
 pub mod solve;
+mod store;
 mod value;
 mod vector;
 

@@ -8,7 +8,7 @@ use rankine::{Comm, Element, Field, Grid, Result};
 use std::path::Path;
 
 /// The ways this engine and this build have.
-fn ways(world: &Comm) -> Vec<Way> {
+pub fn ways(world: &Comm) -> Vec<Way> {
     let mut ways = vec![Way::Direct, Way::InTurn];
     ways.extend(can_share(world).then_some(Way::Together));
     ways
@@ -18,7 +18,7 @@ fn can_share(world: &Comm) -> bool {
     cfg!(feature = "hdf5-parallel") && world.engine_name() == "mpi"
 }
 
-fn create(world: &Comm, path: &Path, way: Way) -> Result<Writer> {
+pub fn create(world: &Comm, path: &Path, way: Way) -> Result<Writer> {
     match way {
         Way::Direct => Writer::create(world, path),
         Way::InTurn => Writer::create_in_turn(world, path),
@@ -27,7 +27,7 @@ fn create(world: &Comm, path: &Path, way: Way) -> Result<Writer> {
 }
 
 /// The ranks of one parity.
-fn others(world: &Comm) -> Result<Comm> {
+pub fn others(world: &Comm) -> Result<Comm> {
     let parity = world.rank() as u32 % 2;
     Ok(world.split(Some(parity), 0)?.expect("a part"))
 }

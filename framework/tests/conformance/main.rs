@@ -43,6 +43,8 @@ mod scratch;
 mod solvers;
 mod soundness;
 mod sparse;
+#[cfg(feature = "hdf5")]
+mod stores;
 mod stress;
 mod topology;
 mod types;
@@ -118,6 +120,7 @@ fn all() -> Vec<Case> {
 fn with_hdf5() -> Vec<Case> {
     cases![
         files: 1, Any [every_number, one_to_four_axes, the_same_bytes_as_one_rank, staggered_fields, parts_and_attributes, chunks_and_compression, mistakes, vectors];
+        stores: 1, Any [matrices, matrices_that_are_none, collections, crowds];
         checkpoints: 1, Any [other_ranks_go_on, damaged_ones_are_passed_over, those_of_others_are_refused];
     ]
 }
