@@ -106,7 +106,7 @@ pub fn matrices_that_are_none(world: &Comm) -> Result<()> {
         let huge = i64::MAX;
         for (parts, data, said) in [
             ([&[3, 4][..], &[0, 2, 1, 3], columns], 3, "row 1 ends before it begins"),
-            ([&[3, 4], &[0, 2, huge, 3], columns], 3, "row 2 ends before it begins"),
+            ([&[3, 4], &[0, 2, huge, 3], columns], 3, "is no sparse matrix"),
             ([&[3, 4], &[1, 2, 2, 3], columns], 3, "do not divide the 3 entries"),
             ([&[3, 4], &[0, 2, 2, 2], columns], 3, "do not divide the 3 entries"),
             ([&[3, 4], &[-1, 2, 2, 3], columns], 3, "do not divide the 3 entries"),
