@@ -20,7 +20,7 @@ use rustfft::{FftNum, FftPlanner};
 use std::f64::consts::FRAC_PI_2;
 use std::rc::Rc;
 
-/// A length without factors is brought to one rank if it is smaller: one message each way beats four transposes of twice
+/// A length without factors is brought to one rank if it is smaller: one message each way instead of four transposes of twice
 /// to four times as many cells.
 const WORTH_A_CONVOLUTION: usize = 1 << 16;
 

@@ -260,11 +260,16 @@ fn measured(measure: &dyn Fn(&[&str]) -> Command, words: &str, heads: usize, say
 /// The benchmarks of arrays, products and files at tiny sizes: every row there is, once for each of `engines`.
 pub fn benches_print_their_tables(measure: &dyn Fn(&[&str]) -> Command, ranks: usize, engines: &[&str]) {
     let on = format!("{ranks} ranks");
-    let rows = measured(measure, "arrays --cells 12 --turns 2", engines.len(), &on);
-    assert_eq!(rows.len(), 10 * engines.len(), "{rows:?}");
+    let rows = measured(measure, "arrays --cells 12 --order 48 --turns 2", engines.len(), &on);
+    assert_eq!(rows.len(), 14 * engines.len(), "{rows:?}");
     assert!(rows.iter().all(|row| row.contains("measure") && row.contains("ratio")), "{rows:?}");
     let fft = measured(measure, "arrays --only fft --cells 7 --turns 1", engines.len(), &on);
     assert!(fft.len() == 4 * engines.len() && fft[0].contains("complex, forward"), "{fft:?}");
+
+    let halos = measured(measure, "halo --cells 12 --turns 1 --each 2", engines.len(), &on);
+    let (sweeps, exchanges): (Vec<&String>, Vec<&String>) =
+        halos.iter().partition(|row| row.contains("one after the other"));
+    assert_eq!((sweeps.len(), exchanges.len()), (engines.len(), 5 * engines.len()), "{halos:?}");
 
     // Seven entries a row, but for those beyond the six sides.
     let rows =
@@ -278,8 +283,10 @@ pub fn benches_print_their_tables(measure: &dyn Fn(&[&str]) -> Command, ranks: u
         "64 rows",
     );
 
-    let refused = ended(measure(&["bench", "arrays", "--cells", "0"]));
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    for bad in [["arrays", "--cells", "0"], ["arrays", "--order", "0"], ["halo", "--halo", "0"]] {
+        let refused = ended(measure(&[&["bench"], &bad[..]].concat()));
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+    }
     #[cfg(feature = "hdf5")]
     {
         let rows = measured(measure, "files --cells 12 --turns 2", 1, &on);
