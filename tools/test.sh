@@ -47,7 +47,7 @@ conform() {
     for ranks in $worlds; do
         for checked in ${modes:-0 1}; do
             # shellcheck disable=SC2086 # a command and its flags
-            RANKINE_CHECKED=$checked timeout 600 $launcher -n $ranks "$conformance"
+            RANKINE_CHECKED=$checked timeout 1500 $launcher -n $ranks "$conformance"
         done
     done
 }
