@@ -19,16 +19,18 @@ fn grids(world: &Comm) -> Result<Vec<ProcessGrid>> {
 
 /// Blocks of several sizes, from several sources.
 fn layouts(grid: &ProcessGrid, shape: [usize; 2]) -> Result<Vec<BlockCyclic>> {
+    (0..4).map(|which| layout_of(grid, shape, which)).collect()
+}
+
+fn layout_of(grid: &ProcessGrid, shape: [usize; 2], which: usize) -> Result<BlockCyclic> {
     let [rows, columns] = grid.shape();
-    [
+    let (block, source) = [
         ([2, 3], [0, 0]),
         ([1, 1], [rows - 1, columns / 2]),
         ([4, 2], [rows / 2, columns - 1]),
         ([100, 64], [0, 0]),
-    ]
-    .into_iter()
-    .map(|(block, source)| BlockCyclic::from_source(grid, shape, block, source))
-    .collect()
+    ][which];
+    BlockCyclic::from_source(grid, shape, block, source)
 }
 
 /// A number with few bits, so that sums of products are exact in any order.
@@ -257,17 +259,26 @@ fn products_of<T: Entry>(world: &Comm) -> Result<()> {
                 let layout = |of: &Array2<T>, other: usize| -> Result<BlockCyclic> {
                     let grid = if turn == 3 { &grids[other % grids.len()] } else { grid };
                     let which = if turn == 0 { 0 } else { turn + other };
-                    Ok(layouts(grid, [of.nrows(), of.ncols()])?.swap_remove(which % 4))
+                    layout_of(grid, [of.nrows(), of.ncols()], which % 4)
                 };
                 let (da, db) = (spread(&layout(&a, 1)?, &a)?, spread(&layout(&b, 2)?, &b)?);
                 let mut dc = spread(&layout(&c, 0)?, &c)?;
                 let (alpha, beta) =
                     [(T::of(1.0), T::of(1.0)), (T::of_parts(-2.0, 1.0), T::of_parts(0.5, -1.0))][turn % 2];
-                dc.multiply(alpha, factor(&da, *form_a), factor(&db, *form_b), beta)?;
+                // Planned for one product, and for two.
+                let mut plan = match turn {
+                    0 => None,
+                    _ => Some(Product::plan((da.layout(), *form_a), (db.layout(), *form_b), dc.layout())?),
+                };
+                let mut multiply = |beta: T, dc: &mut Matrix<T>| match &mut plan {
+                    None => dc.multiply(alpha, factor(&da, *form_a), factor(&db, *form_b), beta),
+                    Some(plan) => plan.run(alpha, &da, &db, beta, dc),
+                };
+                multiply(beta, &mut dc)?;
                 is(&dc, &by_hand(alpha, (&a, *form_a), (&b, *form_b), beta, &c));
                 // What is not there does not count.
                 dc.fill(T::of(f64::NAN));
-                dc.multiply(alpha, factor(&da, *form_a), factor(&db, *form_b), T::default())?;
+                multiply(T::default(), &mut dc)?;
                 is(&dc, &by_hand(alpha, (&a, *form_a), (&b, *form_b), T::default(), &c));
             }
         }
