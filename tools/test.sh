@@ -45,9 +45,9 @@ conform() {
         sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p' | tail -n 1)
     [ -x "$conformance" ] || { echo "test: no conformance binary" >&2; exit 1; }
     for ranks in $worlds; do
-        for checked in ${modes:-0 1}; do
+        for checked in 0 1; do
             # shellcheck disable=SC2086 # a command and its flags
-            RANKINE_CHECKED=$checked timeout 1500 $launcher -n $ranks "$conformance"
+            RANKINE_CHECKED=$checked timeout 600 $launcher -n $ranks "$conformance"
         done
     done
 }
@@ -63,12 +63,11 @@ RANKINE_PATIENCE=0.001 conform "$RANKINE_MPIRUN" 3 $all
 step the same suite with counts beyond an int
 conform "$RANKINE_MPIRUN" "2 3" --features rankine/small-counts
 
-# MPICH never gives a core away: with more ranks than cores every call waits for the system to take it.
+# MPICH gives no core away while it makes communicators or synchronises windows, so three ranks on two cores take minutes.
 step the same suite under mpirun of MPICH
 (
     export MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich
-    conform mpirun.mpich "1 2" --features rankine/mpi
-    modes=1 conform mpirun.mpich 3 --features rankine/mpi
+    conform mpirun.mpich "1 2 3" --features rankine/mpi
     RANKINE_MPIRUN=mpirun.mpich $cargo test --quiet -p rankine --features rankine/mpi --test stuck -- mpi::
 )
 

@@ -63,6 +63,10 @@ impl Mpi {
         if self.checks() {
             self.agree_on(part, place)?;
         }
+        if self.crowded {
+            // SAFETY: the caller's promise is passed on.
+            return unsafe { self.at_once(part) };
+        }
         // SAFETY: the caller's promise is passed on.
         unsafe {
             match part.call {
@@ -119,7 +123,7 @@ impl Mpi {
         }
     }
 
-    /// A blocking call that needs a work.
+    /// A blocking call that needs a work, or that must not keep its core.
     ///
     /// # Safety
     /// As [`Mpi::collective`].
@@ -127,7 +131,7 @@ impl Mpi {
         let mut work = self.shared.works.take();
         work.unit = agree::unit(part.kind);
         // SAFETY: the caller's promise is passed on; the work is completed or ended before this returns.
-        match unsafe { self.issue(part, &mut work, true) } {
+        match unsafe { self.issue(part, &mut work, !self.crowded) } {
             Ok(()) => self.complete(work),
             Err(fault) => Err(self.give_up_work(work, fault)),
         }

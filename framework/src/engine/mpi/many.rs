@@ -3,7 +3,7 @@
 //! One call looks at all of them and drives progress once, so thousands cost what a loop over them costs.
 
 use super::Mpi;
-use super::patience::{Patience, TIGHT};
+use super::patience::Patience;
 use super::request::{Request, Role};
 use super::status::{SUCCESS, blank, class, failure};
 use crate::engine::many::{Ended, Many};
@@ -70,7 +70,7 @@ impl Mpi {
         }
         arrays.indices.resize(arrays.raws.len(), 0);
         arrays.statuses.resize(arrays.raws.len(), blank());
-        let tight = TIGHT / (1 + arrays.raws.len() as u32 / 16);
+        let tight = self.tight() / (1 + arrays.raws.len() as u32 / 16);
         let (mut polls, mut patience) = (0, Patience::new());
         loop {
             self.harvest(many, ended, arrays)?;

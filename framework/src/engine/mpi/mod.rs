@@ -8,6 +8,7 @@ mod buffered;
 mod collective;
 mod constants;
 mod count;
+mod crowd;
 mod detour;
 mod diagnose;
 mod exchange;
@@ -56,6 +57,8 @@ pub(crate) struct Mpi {
     byte: ffi::MPI_Datatype,
     /// Sends wait for their receive, and collectives compare their signatures.
     checked: bool,
+    /// See [`crowd`].
+    crowded: bool,
     rank: usize,
     size: usize,
     /// How many nonblocking collectives were started in the checked mode.
@@ -70,6 +73,7 @@ struct Shared {
     /// See [`send::request_over`].
     over: ffi::MPI_Request,
     checked: bool,
+    crowded: bool,
     /// See [`overrun`].
     overruns: bool,
     operators: operator::Operators,
@@ -102,6 +106,7 @@ impl Mpi {
             shadow,
             byte: shared.constants.byte,
             checked: shared.checked,
+            crowded: shared.crowded,
             rank: rank as usize,
             size: size as usize,
             started: Cell::new(0),
@@ -119,6 +124,7 @@ impl Mpi {
             shadow: self.shadow,
             byte: self.byte,
             checked: self.checked,
+            crowded: self.crowded,
             rank: self.rank,
             size: self.size,
             started: Cell::new(0),

@@ -4,7 +4,7 @@
 
 use super::Mpi;
 use super::count::Extent;
-use super::patience::{Patience, TIGHT};
+use super::patience::Patience;
 use super::status::{blank, check};
 use super::tag::Pattern;
 use crate::comm::element::Element;
@@ -31,7 +31,7 @@ impl Mpi {
 
     /// Blocks until a message matches.
     pub(super) fn take(&self, pattern: Pattern) -> Outcome<Arrived> {
-        for _ in 0..TIGHT {
+        for _ in 0..self.tight() {
             if let Some(arrived) = self.take_next(pattern)? {
                 return Ok(arrived);
             }

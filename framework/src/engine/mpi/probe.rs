@@ -3,7 +3,7 @@
 //! A probe matches any element type, and MPI cannot mask a part of the tag; so one probe looks at the front of the
 //! queue, and only if something else stands there every type is asked for.
 
-use super::patience::{Patience, TIGHT};
+use super::patience::Patience;
 use super::status::{blank, check};
 use super::{Mpi, tag};
 use crate::engine::{Envelope, From, Outcome, Tagged};
@@ -12,7 +12,7 @@ use std::ffi::c_int;
 
 impl Mpi {
     pub fn probe(&self, from: From, tag: Tagged) -> Outcome<Envelope> {
-        for _ in 0..TIGHT {
+        for _ in 0..self.tight() {
             if let Some(envelope) = self.iprobe(from, tag)? {
                 return Ok(envelope);
             }

@@ -5,7 +5,6 @@
 
 use super::Mpi;
 use super::count::Extent;
-use super::patience::TIGHT;
 use super::request::{Request, Role};
 use super::status::{SUCCESS, blank, check};
 use super::tag::Pattern;
@@ -22,7 +21,7 @@ impl Mpi {
         // with success or error, the buffer is ours again.
         let mut raw = unsafe { self.post(data.as_mut_ptr(), data.len(), pattern) }?;
         let (mut status, mut flag, mut code) = (blank(), 0, SUCCESS);
-        for _ in 0..TIGHT {
+        for _ in 0..self.tight() {
             // SAFETY: the request was made by MPI_Irecv and is not complete.
             code = unsafe { ffi::MPI_Test(&mut raw, &mut flag, &mut status) };
             if flag != 0 || code != SUCCESS {

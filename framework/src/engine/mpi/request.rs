@@ -2,7 +2,7 @@
 //!
 //! A receive that stays without its message is looked into by `diagnose`.
 
-use super::patience::{Patience, TIGHT};
+use super::patience::Patience;
 use super::session::is_initialised;
 use super::status::{SUCCESS, blank, bytes, check, class, failure};
 use super::tag::Pattern;
@@ -87,7 +87,7 @@ impl Mpi {
     /// See [`Engine::wait`](crate::engine::Engine::wait).
     #[inline]
     pub fn wait(&self, request: &mut Request) -> Outcome<Envelope> {
-        for _ in 0..TIGHT {
+        for _ in 0..self.tight() {
             if let Some(envelope) = self.poll(request)? {
                 return Ok(envelope);
             }

@@ -42,6 +42,11 @@ pub(super) fn request_over(constants: &Constants) -> Outcome<ffi::MPI_Request> {
 impl Mpi {
     #[inline]
     pub fn send(&self, mode: Mode, data: &[u8], kind: Kind, dest: usize, tag: i32) -> Outcome<()> {
+        if self.crowded && mode != Mode::Buffered && dest != self.rank {
+            // SAFETY: `data` is borrowed until the send is complete, or MPI is done with it after a failure.
+            let sent = unsafe { self.isend(mode, data.as_ptr(), data.len(), kind, dest, tag) }?;
+            return sent.map_or(Ok(()), |mut request| self.wait(&mut request).map(drop));
+        }
         let tag = tag::encode(tag, kind.code());
         // MPICH does not buffer what a rank sends itself, however short.
         let to_itself =

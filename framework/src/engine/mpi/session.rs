@@ -5,7 +5,7 @@
 use super::family::{Life, When};
 use super::operator::Operators;
 use super::status::check;
-use super::{Constants, Mpi, Shared, overrun, status, tag, window};
+use super::{Constants, Mpi, Shared, crowd, overrun, status, tag, window};
 use crate::engine::{Fault, Outcome};
 use crate::error::{Error, ErrorKind};
 use mpi::ffi;
@@ -82,6 +82,7 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
         constants,
         over: super::send::request_over(&constants)?,
         checked,
+        crowded: crowd::is_crowded(&constants, world)?,
         overruns,
         operators: Operators::default(),
         loners: Default::default(),
@@ -139,6 +140,7 @@ impl Session {
             shadow: self.shadow,
             byte: self.shared.constants.byte,
             checked: self.shared.checked,
+            crowded: self.shared.crowded,
             rank: self.rank,
             size: self.size,
             started: Cell::new(0),

@@ -149,9 +149,20 @@ impl Mpi {
         while let Some(work) = &mut slot {
             let done = work.done;
             let Some(pending) = work.pending.get_mut(done) else { break };
-            let mut status = blank();
-            // SAFETY: the request is under way.
-            let code = unsafe { ffi::MPI_Wait(&mut pending.raw, &mut status) };
+            let (mut status, mut flag) = (blank(), c_int::from(!self.crowded));
+            let code = loop {
+                // SAFETY: the request is under way.
+                let code = unsafe {
+                    match self.crowded {
+                        true => ffi::MPI_Test(&mut pending.raw, &mut flag, &mut status),
+                        false => ffi::MPI_Wait(&mut pending.raw, &mut status),
+                    }
+                };
+                if code != SUCCESS || flag != 0 {
+                    break code;
+                }
+                std::thread::yield_now();
+            };
             if code != SUCCESS {
                 let raw = pending.raw;
                 return Err(self.stopped(raw, &mut slot, code, &status));
