@@ -5,9 +5,10 @@ use crate::comm::{Comm, Element};
 use crate::error::{Error, ErrorKind, Result};
 use crate::field::Field;
 use crate::op::{Max, Sum};
-use crate::output::{Looked, Partitioned, PartitionedMut, Piece, Reader, Writer};
+use crate::output::{Looked, PartitionedMut, Reader, Stretch, Writer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Takes or gives back a kernel's state, name by name; see [`Kernel::persist`](crate::Kernel::persist).
@@ -205,22 +206,21 @@ impl State {
     pub fn list<T: Element>(&mut self, name: &str, list: &mut Vec<T>) -> Result<()> {
         self.claim(name)?;
         let (me, ranks) = (self.comm.rank(), self.comm.size());
-        let mut whole = List { all: 0, first: 0, own: Vec::new() };
+        let mut whole = Stretch { total: 0, start: 0, items: Cow::Owned(Vec::new()) };
         if let Doing::Restoring { header, .. } = &self.doing {
             let shape =
                 header.arrays.iter().find(|record| record.name == name).map(|record| &record.shape[..]);
             if let Some([all]) = shape {
                 let at = |rank: usize| (*all as u128 * rank as u128 / ranks as u128) as usize;
-                whole = List { all: *all, first: at(me), own: vec![T::zeroed(); at(me + 1) - at(me)] };
+                let items = vec![T::zeroed(); at(me + 1) - at(me)];
+                whole = Stretch { total: *all, start: at(me), items: Cow::Owned(items) };
             }
         } else {
-            whole.own = std::mem::take(list);
-            whole.first = self.comm.exscan(whole.own.len(), Sum)?.unwrap_or(0);
-            whole.all = self.comm.allreduce(whole.own.len(), Sum)?;
+            whole = Stretch::of(&self.comm, std::mem::take(list))?;
         }
         let done =
             self.comm.agree(Looked::at(&whole)).and_then(|looked| self.looked_at(name, &mut whole, &looked));
-        *list = whole.own;
+        *list = whole.items.into_owned();
         done
     }
 
@@ -291,34 +291,5 @@ impl State {
             .help("it was written by another version of the kernel"))
         });
         self.comm.agree(left)
-    }
-}
-
-/// A list in parts, one a rank.
-struct List<T> {
-    all: usize,
-    first: usize,
-    own: Vec<T>,
-}
-
-impl<T: Element> Partitioned for List<T> {
-    type Item = T;
-
-    fn global_shape(&self) -> Vec<usize> {
-        vec![self.all]
-    }
-
-    fn pieces(&self) -> Vec<Piece> {
-        vec![Piece::packed(vec![self.first], vec![self.own.len()], 0)]
-    }
-
-    fn elements(&self) -> &[T] {
-        &self.own
-    }
-}
-
-impl<T: Element> PartitionedMut for List<T> {
-    fn elements_mut(&mut self) -> &mut [T] {
-        &mut self.own
     }
 }
