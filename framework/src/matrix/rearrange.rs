@@ -19,9 +19,9 @@ use std::panic::Location;
 /// ```
 /// use rankine::matrix::{BlockCyclic, Matrix, ProcessGrid, Rearrangement};
 /// rankine::testing::ranks([1, 2, 4], |world| {
-///     let (square, tall) = (ProcessGrid::new(world)?, ProcessGrid::with_shape(world, world.size(), 1)?);
+///     let (square, wide) = (ProcessGrid::new(world)?, ProcessGrid::with_shape(world, 1, world.size())?);
 ///     let from = BlockCyclic::new(&square, [12, 9], [2, 4])?;
-///     let to = BlockCyclic::new(&tall, [12, 9], [5, 9])?;
+///     let to = BlockCyclic::new(&wide, [12, 9], [5, 9])?;
 ///     let a = Matrix::from_fn(&from, |[i, j]| (10 * i + j) as f64)?;
 ///     let mut b = Matrix::zeros(&to)?;
 ///     let mut plan = Rearrangement::new(&from, &to)?;
