@@ -7,8 +7,8 @@ use super::{Field, Wall};
 use crate::comm::Element;
 use crate::error::{Error, Result};
 use crate::grid::{Grid, Side, Stencil};
+use crate::halo::together::sealed::Planes;
 use crate::halo::{self, AnyField, Beyond, Layout, Progress, Which, together};
-use arrayvec::ArrayVec;
 use std::panic::Location;
 
 impl<T: Element, const D: usize> Field<T, D> {
@@ -165,28 +165,17 @@ impl<const D: usize> Grid<D> {
     /// # Errors
     /// A field on another grid; a failure of the engine, or another rank's.
     #[track_caller]
-    pub fn exchange_all<const N: usize>(&self, fields: [&mut dyn AnyField<D>; N]) -> Result<()> {
+    pub fn exchange_all<const N: usize>(&self, mut fields: [&mut dyn AnyField<D>; N]) -> Result<()> {
         if let Some(other) = fields.iter().find(|field| !self.same(field.on())) {
             return Err(Error::usage(format!("exchange_all on {self:?}: a field is on {:?}", other.on()))
                 .help("make all fields on the grid that exchanges them")
                 .on_rank(self.comm().rank())
                 .at(Location::caller()));
         }
-        let mut small = ArrayVec::<_, N>::new();
-        for field in fields {
-            if field.large() {
-                field.exchange_alone()?;
-            } else {
-                small.push(field);
-            }
-        }
         let mut parcels = self.parcels().borrow_mut();
-        together::exchange_together(self.comm().backstage(), &mut parcels, &mut small)
+        together::exchange_together(self.comm().backstage(), &mut parcels, &mut fields)
     }
 }
-
-/// Bytes of a plane's message from which on it is not packed with those of other fields.
-const PACKED: usize = 64 << 10;
 
 impl<T: Element, const D: usize> AnyField<D> for Field<T, D> {
     fn on(&self) -> &Grid<D> {
@@ -223,13 +212,28 @@ impl<T: Element, const D: usize> together::sealed::Part for Field<T, D> {
         link.recv.unpack_bytes(&self.points.layout, self.storage.elements_mut(), from);
     }
 
-    fn large(&self) -> bool {
-        let (cells, ranks) = (self.grid.cells(), self.grid.dims());
-        let plane: f64 = cells.iter().zip(&ranks).skip(1).map(|(&n, &p)| n as f64 / p as f64).product();
-        ranks[0] > 1 && self.grid.halo() as f64 * plane * size_of::<T>() as f64 >= PACKED as f64
+    fn is_alone(&self, link: usize) -> bool {
+        let link = &self.points.links(&self.grid, self.grid.stencil()).all[link];
+        link.planes.is_some() && link.send.len() * size_of::<T>() >= together::ALONE
     }
 
-    fn exchange_alone(&mut self) -> Result<()> {
-        self.exchange()
+    fn planes(&mut self) -> Planes<'_> {
+        let Field { grid, points, storage, .. } = self;
+        let links = points.links(grid, grid.stencil());
+        let width = points.layout.halo[0] * points.layout.plane();
+        let on = |side: usize| {
+            let link = links.all.iter().position(|link| link.planes == Some(side))?;
+            (links.all[link].send.len() * size_of::<T>() >= together::ALONE).then_some(link)
+        };
+        let [low, high] = [on(0), on(1)];
+        let coming = |link: Option<usize>| if link.is_some() { width } else { 0 };
+        let (below, rest) = storage.elements_mut().split_at_mut(coming(low));
+        let (quiet, above) = rest.split_at_mut(rest.len() - coming(high));
+        let quiet = &*quiet;
+        let edge = |cells| bytemuck::cast_slice::<T, u8>(cells);
+        [
+            low.map(|link| (link, edge(&quiet[..width]), bytemuck::cast_slice_mut(below))),
+            high.map(|link| (link, edge(&quiet[quiet.len() - width..]), bytemuck::cast_slice_mut(above))),
+        ]
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use arrayvec::ArrayVec;
 
 /// The directions of four axes.
-const MOST: usize = 80;
+pub(super) const MOST: usize = 80;
 
 /// Packed parts of a block, kept by a field so that an exchange allocates nothing: one for each link that is packed.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! The halos of several fields in one message to each neighbour.
 //!
 //! The fields may hold different types and lie on different points of the grid, so messages are bytes: for each field
-//! in turn its part of the link, as `links` says. `exchange` sends one field, without packing its planes.
+//! in turn its part of the link, as `links` says. Large planes are not packed: they follow as messages of their own, from where
+//! they lie to where they belong. `exchange` sends one field.
 
+use super::exchange::MOST;
 use crate::comm::Comm;
 use crate::error::Result;
 use crate::grid::Grid;
+use arrayvec::ArrayVec;
 
 /// A field of any element type, as [`Grid::exchange_all`](crate::Grid::exchange_all) takes it. Sealed.
 pub trait AnyField<const D: usize>: sealed::Part {
@@ -13,7 +16,14 @@ pub trait AnyField<const D: usize>: sealed::Part {
     fn on(&self) -> &Grid<D>;
 }
 
+/// Bytes of a plane's message from which on it is not packed with those of other fields.
+pub(crate) const ALONE: usize = 64 << 10;
+
 pub(crate) mod sealed {
+    /// A link, the planes that are sent on it and the ghost planes that come: on each side of the first axis, if they have
+    /// messages of their own.
+    pub type Planes<'f> = [Option<(usize, &'f [u8], &'f mut [u8])>; 2];
+
     /// A field's part of messages, of which there is one for each link.
     pub trait Part {
         /// Fills the ghost cells that need no message.
@@ -31,13 +41,13 @@ pub(crate) mod sealed {
         fn pack(&self, link: usize, into: &mut [u8]);
         #[doc(hidden)]
         fn unpack(&mut self, link: usize, from: &[u8]);
-        /// Whether its messages are so large that packing them with others costs more than messages of its own: the same
-        /// on all ranks.
+        /// The planes that have messages of their own, since to pack them would take longer: those of
+        /// [`ALONE`](super::ALONE) bytes or more, on both sides of a message.
         #[doc(hidden)]
-        fn large(&self) -> bool;
-        /// Exchanges it by itself.
+        fn planes(&mut self) -> Planes<'_>;
+        /// Whether a link's planes are among them.
         #[doc(hidden)]
-        fn exchange_alone(&mut self) -> crate::Result<()>;
+        fn is_alone(&self, link: usize) -> bool;
     }
 }
 
@@ -50,45 +60,59 @@ pub(crate) struct Parcels {
 
 /// Brings the halos of all of them up to date; they are on one grid, whose communicator is `comm`.
 #[track_caller]
-pub(crate) fn exchange_together<const D: usize>(
+pub(crate) fn exchange_together<const D: usize, const N: usize>(
     comm: &Comm,
     Parcels { send, recv }: &mut Parcels,
-    fields: &mut [&mut dyn AnyField<D>],
+    fields: &mut [&mut dyn AnyField<D>; N],
 ) -> Result<()> {
     let Some(first) = fields.first() else { return Ok(()) };
-    let links = first.links();
-    send.resize_with(links, Vec::new);
-    recv.resize_with(links, Vec::new);
+    let peers: ArrayVec<_, MOST> = (0..first.links()).map(|link| first.peer(link)).collect();
+    send.resize_with(peers.len(), Vec::new);
+    recv.resize_with(peers.len(), Vec::new);
     fields.iter_mut().for_each(|field| field.prepare());
     for (link, (send, recv)) in send.iter_mut().zip(&mut *recv).enumerate() {
-        let (out, into) = fields.iter().fold((0, 0), |(out, into), field| {
+        let packed = || fields.iter().filter(|field| !field.is_alone(link));
+        let (out, into) = packed().fold((0, 0), |(out, into), field| {
             let (more_out, more_into) = field.bytes(link);
             (out + more_out, into + more_into)
         });
         send.resize(out, 0);
         recv.resize(into, 0);
         let mut rest = &mut send[..];
-        for field in &*fields {
+        for field in packed() {
             let (part, behind) = rest.split_at_mut(field.bytes(link).0);
             field.pack(link, part);
             rest = behind;
         }
     }
-    let peer = |link| fields[0].peer(link);
+    // Messages of one link are told apart by their order: first what is packed, then the planes of the fields in turn.
+    let mut planes: ArrayVec<_, N> = fields.iter_mut().map(|field| field.planes()).collect();
     comm.scope(|s| {
-        for (link, recv) in recv.iter_mut().enumerate() {
-            let (rank, _, tag) = peer(link);
+        let mut edges: ArrayVec<ArrayVec<_, 2>, N> = ArrayVec::new();
+        for (&(rank, _, tag), recv) in peers.iter().zip(&mut *recv).filter(|(_, recv)| !recv.is_empty()) {
             let _completed_by_the_scope = s.irecv(&mut recv[..], rank, tag)?;
         }
-        for (link, send) in send.iter().enumerate() {
-            let (rank, tag, _) = peer(link);
+        for sides in &mut planes {
+            let mut own = ArrayVec::new();
+            for (link, edge, ghost) in sides.iter_mut().flatten() {
+                let (rank, out, tag) = peers[*link];
+                let _completed_by_the_scope = s.irecv(&mut **ghost, rank, tag)?;
+                own.push((*edge, rank, out));
+            }
+            edges.push(own);
+        }
+        for (&(rank, tag, _), send) in peers.iter().zip(&*send).filter(|(_, send)| !send.is_empty()) {
             let _completed_by_the_scope = s.isend(&send[..], rank, tag)?;
+        }
+        for (edge, rank, tag) in edges.into_iter().flatten() {
+            let _completed_by_the_scope = s.isend(edge, rank, tag)?;
         }
         Ok(())
     })?;
+    drop(planes);
     for (link, recv) in recv.iter().enumerate() {
         let mut rest = &recv[..];
-        for field in fields.iter_mut() {
+        for field in fields.iter_mut().filter(|field| !field.is_alone(link)) {
             let (part, behind) = rest.split_at(field.bytes(link).1);
             field.unpack(link, part);
             rest = behind;
