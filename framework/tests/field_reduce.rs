@@ -1,14 +1,29 @@
 //! Reductions of fields on threads and on many ranks, and what they refuse.
 //!
-//! Their answers on both engines are compared with loops in `conformance::measures`.
+//! Their answers on both engines are compared with loops in `conformance::measures`, which runs here on more ranks.
 
-#[path = "common/cells.rs"]
-mod cells;
+#[path = "conformance/measures.rs"]
+mod measures;
 
-use cells::{all_cells, exact_answers, rough};
+use measures::cells::{all_cells, exact_answers, rough};
 use rankine::testing::{ranks, try_ranks};
 use rankine::{Comm, ErrorKind, Field, Grid, Norm, Result};
 use std::sync::Mutex;
+
+#[test]
+fn they_agree_with_loops_on_more_ranks_than_some_fields_have_rows() {
+    use measures::*;
+    let cases: [fn(&Comm) -> Result<()>; 7] = [
+        norms_and_dots_agree_with_a_loop,
+        faces_are_counted_once,
+        ties_go_to_the_lowest_index,
+        the_last_face_may_have_the_extreme,
+        histograms_count_every_value_once,
+        reproducible_sums_are_exact_ones,
+        checksums_follow_their_formula,
+    ];
+    ranks([12], |world| cases.iter().try_for_each(|case| case(world)));
+}
 
 #[test]
 fn reproducible_answers_have_the_same_bits_on_any_number_of_ranks() {

@@ -96,7 +96,7 @@ pub(crate) fn exchange_together<const D: usize, const N: usize>(
             let mut own = ArrayVec::new();
             for (link, edge, ghost) in sides.iter_mut().flatten() {
                 let (rank, out, tag) = peers[*link];
-                let _completed_by_the_scope = s.irecv(&mut **ghost, rank, tag)?;
+                let _completed_by_the_scope = s.irecv(ghost, rank, tag)?;
                 own.push((*edge, rank, out));
             }
             edges.push(own);

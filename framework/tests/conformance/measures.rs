@@ -2,7 +2,7 @@
 //! all cells of the global picture.
 
 #[path = "../common/cells.rs"]
-mod cells;
+pub mod cells;
 
 use cells::{all_cells, exact_answers, rough};
 use num_complex::Complex;
