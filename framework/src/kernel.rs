@@ -134,6 +134,12 @@ pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Syn
         None
     }
 
+    /// How many of the steps come before the clock: they bring memory and caches to where they stay, and count as setup.
+    /// All ranks begin the next one together.
+    fn warm_up(&self) -> u64 {
+        0
+    }
+
     /// Hands scalars, fields and pictures to `out`: before the first step, after every interval, and at the end.
     /// It may use `data` for scratch but must leave the coming steps as they would be without it. Collective.
     ///
@@ -188,6 +194,59 @@ pub trait Kernel: clap::Args + Serialize + DeserializeOwned + Clone + Send + Syn
     fn work(&self, data: &Self::Data) -> Work {
         let _ = data;
         Work::default()
+    }
+
+    /// The rates that the kernel's specification asks for, by its own formula and in its own words, for people who compare
+    /// with other programs of it; none where there is no such thing. Asked only of a run that verifies. Local.
+    fn quoted(&self, data: &Self::Data, timed: Timed) -> Vec<Quoted> {
+        let _ = (data, timed);
+        Vec::new()
+    }
+}
+
+/// What the clock has seen of a run, on its slowest rank: without warm-up and output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timed {
+    /// Steps.
+    pub steps: u64,
+    /// Their seconds.
+    pub seconds: f64,
+}
+
+/// A rate in the words of a specification. It is written `Rate (MFlops/s): 1234.500000  Avg time (s): 0.016203`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quoted {
+    /// What is before the figure.
+    pub label: String,
+    /// The rate, in the label's unit.
+    pub rate: f64,
+    /// What is before the time.
+    pub time_label: &'static str,
+    /// Seconds: of a step, or of all of them.
+    pub time: f64,
+}
+
+impl Quoted {
+    /// `amount` of `unit` a step, with the mean time of one.
+    pub fn per_step(unit: &str, amount: f64, timed: Timed) -> Quoted {
+        let time = timed.seconds / timed.steps as f64;
+        Quoted { label: format!("Rate ({unit})"), rate: amount / time, time_label: "Avg time (s)", time }
+    }
+
+    /// `amount` of `unit` in all, with the time of it.
+    pub fn in_all(unit: &str, amount: f64, seconds: f64) -> Quoted {
+        Quoted {
+            label: format!("Rate ({unit})"),
+            rate: amount / seconds,
+            time_label: "Time (s)",
+            time: seconds,
+        }
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:.6}  {}: {:.6}", self.label, self.rate, self.time_label, self.time)
     }
 }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod heat3d;
+pub mod prk;
 pub mod triple;
 
 pub use heat3d::Heat3d;
@@ -12,6 +13,6 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 1] {
-    [Entry::of::<Heat3d>()]
+pub const fn all() -> [Entry; 2] {
+    [Entry::of::<Heat3d>(), Entry::of::<prk::Nstream>()]
 }

@@ -11,8 +11,9 @@ use super::stages::Split;
 use super::{block_of, exchange};
 use crate::comm::{Comm, Element};
 use crate::error::Result;
-use crate::field::{Field, Storage};
+use crate::field::Field;
 use crate::grid::{Block, Grid};
+use crate::memory::Memory;
 use crate::redistribute::{Arrays, Cut, Ends, Exchange, PIECE, Pieces, Place, place};
 use num_complex::Complex;
 use rayon::prelude::*;
@@ -91,8 +92,8 @@ where
     to_columns: Exchange<Complex<R>, 2>,
     to_rows: Exchange<Complex<R>, 2>,
     /// This rank's rows, and its columns one after the other.
-    by_rows: Storage<Complex<R>>,
-    by_columns: Storage<Complex<R>>,
+    by_rows: Memory<Complex<R>>,
+    by_columns: Memory<Complex<R>>,
     pool: Pool<R>,
 }
 
@@ -126,8 +127,8 @@ where
             roots: Roots::new(n1 * n2),
             to_columns: Exchange::new(comm.clone(), to_columns),
             to_rows: Exchange::new(comm.clone(), to_rows),
-            by_rows: Storage::new(rows(rank).len(), 0)?,
-            by_columns: Storage::new(columns(rank).len(), 0)?,
+            by_rows: Memory::zeroed(rows(rank).len())?,
+            by_columns: Memory::zeroed(columns(rank).len())?,
             pool: Pool::new(),
         })
     }
@@ -136,10 +137,10 @@ where
     fn turn_to_columns(&mut self) -> Result<()> {
         let [n1, n2] = self.shape;
         self.to_columns.run(&mut Arrays {
-            from: self.by_rows.elements(),
+            from: self.by_rows.as_slice(),
             at: Place::dense([self.rows.shape[0], n2]),
             at_start: [self.rows.start[0], 0],
-            to: self.by_columns.elements_mut(),
+            to: self.by_columns.as_mut_slice(),
             into: Place { base: 0, strides: [1, n1] },
             into_start: [0, self.columns.start[0]],
         })
@@ -149,10 +150,10 @@ where
     fn turn_to_rows(&mut self) -> Result<()> {
         let [n1, n2] = self.shape;
         self.to_rows.run(&mut Arrays {
-            from: self.by_columns.elements(),
+            from: self.by_columns.as_slice(),
             at: Place { base: 0, strides: [1, n1] },
             at_start: [0, self.columns.start[0]],
-            to: self.by_rows.elements_mut(),
+            to: self.by_rows.as_mut_slice(),
             into: Place::dense([self.rows.shape[0], n2]),
             into_start: [self.rows.start[0], 0],
         })
@@ -162,7 +163,7 @@ where
         let shape = [self.rows.shape[0], self.shape[1]];
         let axes = &[None, self.lines[usize::from(inverse)][1].clone()];
         let lines = Lines { axes, outer_first: false, scale: None, pool: &self.pool };
-        if let Some(rows) = view_mut(self.by_rows.elements_mut(), Place::dense(shape), shape) {
+        if let Some(rows) = view_mut(self.by_rows.as_mut_slice(), Place::dense(shape), shape) {
             lines.transform(None, rows);
         }
     }
@@ -171,7 +172,7 @@ where
         let shape = [self.columns.shape[0], self.shape[0]];
         let axes = &[None, self.lines[usize::from(inverse)][0].clone()];
         let lines = Lines { axes, outer_first: false, scale: None, pool: &self.pool };
-        if let Some(columns) = view_mut(self.by_columns.elements_mut(), Place::dense(shape), shape) {
+        if let Some(columns) = view_mut(self.by_columns.as_mut_slice(), Place::dense(shape), shape) {
             lines.transform(None, columns);
         }
     }
@@ -184,7 +185,7 @@ where
                 *value = *value * rounded(if inverse { root.conj() } else { root });
             }
         };
-        let cells = self.by_columns.elements_mut();
+        let cells = self.by_columns.as_mut_slice();
         if rayon::current_num_threads() > 1 {
             cells.par_chunks_exact_mut(n1).enumerate().for_each(turn);
         } else {
@@ -218,7 +219,7 @@ struct Chirp<R> {
     /// exp(-πi j²/n) for this rank's cells `by_rows` below n.
     wave: Vec<Complex<R>>,
     /// The spectrum of its conjugate, by rows, divided by the convolution's length.
-    kernel: Storage<Complex<R>>,
+    kernel: Memory<Complex<R>>,
 }
 
 /// What a field holds: complex numbers, or real ones.
@@ -315,12 +316,12 @@ where
         let Long { matrix, chirp, cells, frequencies, .. } = self;
         let ((at, start), (into, into_start)) = (place(field), place(spectrum));
         if chirp.is_some() {
-            matrix.by_rows.elements_mut().fill(Complex::new(R::zero(), R::zero()));
+            matrix.by_rows.as_mut_slice().fill(Complex::new(R::zero(), R::zero()));
         }
         self.field[0].run(&mut Turned {
             from: &field.storage()[at.base..],
             from_start: start[0],
-            to: matrix.by_rows.elements_mut(),
+            to: matrix.by_rows.as_mut_slice(),
             to_start: cells.start[0],
             send: |value: T| value,
             take: T::complex,
@@ -334,7 +335,7 @@ where
         }
         let from = if chirp.is_some() { &matrix.by_rows } else { &matrix.by_columns };
         self.spectrum[1].run(&mut Turned {
-            from: from.elements(),
+            from: from.as_slice(),
             from_start: frequencies.start[0],
             to: &mut spectrum.storage_mut()[into.base..],
             to_start: into_start[0],
@@ -353,7 +354,7 @@ where
         let Long { n, matrix, chirp, cells, frequencies, .. } = self;
         let ((at, start), (into, into_start)) = (place(spectrum), place(field));
         let to = if chirp.is_some() { &mut matrix.by_rows } else { &mut matrix.by_columns };
-        let to = to.elements_mut();
+        let to = to.as_mut_slice();
         if chirp.is_some() || T::REAL {
             to.fill(Complex::new(R::zero(), R::zero()));
         }
@@ -383,7 +384,7 @@ where
         }
         let scale = R::from_f64(1.0 / *n as f64).unwrap_or_else(R::one);
         self.field[1].run(&mut Turned {
-            from: matrix.by_rows.elements(),
+            from: matrix.by_rows.as_slice(),
             from_start: cells.start[0],
             to: &mut field.storage_mut()[into.base..],
             to_start: into_start[0],
@@ -415,15 +416,15 @@ where
         let cells: usize = matrix.shape.iter().product();
         let wave = |j: usize| root(j as u128 * j as u128, 2 * n as u128);
         let here = below(n, all);
-        let mut kernel = Storage::new(all.shape[0], 0)?;
-        for (j, value) in (all.start[0]..).zip(matrix.by_rows.elements_mut()) {
+        let mut kernel = Memory::zeroed(all.shape[0])?;
+        for (j, value) in (all.start[0]..).zip(matrix.by_rows.as_mut_slice()) {
             // Of differences, which go round.
             let j = j.min(cells - j);
             *value = if j < n { rounded(wave(j).conj()) } else { Complex::new(R::zero(), R::zero()) };
         }
         matrix.forward()?;
         let scale = R::from_f64(1.0 / cells as f64).unwrap_or_else(R::one);
-        for (to, &from) in kernel.elements_mut().iter_mut().zip(matrix.by_rows.elements()) {
+        for (to, &from) in kernel.as_mut_slice().iter_mut().zip(matrix.by_rows.as_slice()) {
             *to = from * scale;
         }
         let wave = (here.start[0]..here.start[0] + here.shape[0]).map(|j| rounded(wave(j))).collect();
@@ -435,13 +436,13 @@ where
     #[track_caller]
     fn convolve(&self, matrix: &mut Matrix<R>, inverse: bool) -> Result<()> {
         let conj = |value: Complex<R>| if inverse { value.conj() } else { value };
-        let cells = matrix.by_rows.elements_mut().iter_mut();
+        let cells = matrix.by_rows.as_mut_slice().iter_mut();
         cells.zip(&self.wave).for_each(|(value, &wave)| *value = conj(*value) * wave);
         matrix.forward()?;
-        let cells = matrix.by_rows.elements_mut().iter_mut();
-        cells.zip(self.kernel.elements()).for_each(|(value, &of)| *value = *value * of);
+        let cells = matrix.by_rows.as_mut_slice().iter_mut();
+        cells.zip(self.kernel.as_slice()).for_each(|(value, &of)| *value = *value * of);
         matrix.inverse()?;
-        let cells = matrix.by_rows.elements_mut().iter_mut();
+        let cells = matrix.by_rows.as_mut_slice().iter_mut();
         cells.zip(&self.wave).for_each(|(value, &wave)| *value = conj(*value * wave));
         Ok(())
     }

@@ -10,8 +10,9 @@ mod stages;
 
 use crate::comm::{Comm, Element};
 use crate::error::{Error, Result};
-use crate::field::{Field, Storage};
+use crate::field::Field;
 use crate::grid::{Block, Grid};
+use crate::memory::Memory;
 use crate::redistribute::{Arrays, Cut, Exchange, PIECE, Pieces, Place, place};
 use lines::{Line, Lines, Pool, view, view_mut};
 use long::Long;
@@ -124,7 +125,7 @@ where
     gather: Option<[Exchange<R, D>; 2]>,
     /// Real cells in the first decomposition.
     block: Block<D>,
-    real: Storage<R>,
+    real: Memory<R>,
     to_complex: Arc<dyn RealToComplex<R>>,
     to_real: Arc<dyn ComplexToReal<R>>,
 }
@@ -200,7 +201,7 @@ where
         let Steps { stages, pool, work, .. } = &mut self.steps;
         // What is left: the axes of the first stage, if the spectrum was in another one.
         let into = view_mut(field.storage_mut(), at, shape);
-        let from = view(work[0].elements(), Place::dense(shape), shape);
+        let from = view(work[0].as_slice(), Place::dense(shape), shape);
         if let Some(into) = into {
             let none = [const { None }; D];
             let axes = if stages.len() > 1 { &stages[0].inverse } else { &none };
@@ -239,7 +240,7 @@ where
             [exchange(&steps.comm, outside, inside), exchange(&steps.comm, inside, outside)]
         });
         let block = whole.block(comm.rank());
-        let real = Storage::new(if gather.is_some() { block.len() } else { 0 }, 0)?;
+        let real = Memory::zeroed(if gather.is_some() { block.len() } else { 0 })?;
         let mut planner = RealFftPlanner::new();
         let n = given.cells[D - 1];
         let (to_complex, to_real) = (planner.plan_fft_forward(n), planner.plan_fft_inverse(n));
@@ -271,11 +272,11 @@ where
                 from: storage,
                 at,
                 at_start: start,
-                to: whole.real.elements_mut(),
+                to: whole.real.as_mut_slice(),
                 into: Place::dense(whole.block.shape),
                 into_start: whole.block.start,
             })?;
-            (storage, at) = (whole.real.elements(), Place::dense(whole.block.shape));
+            (storage, at) = (whole.real.as_slice(), Place::dense(whole.block.shape));
         }
         let (shape, rows) = (whole.block.shape, &whole.to_complex);
         self.steps.forward(spectrum, |lines, into| {
@@ -305,11 +306,11 @@ where
         let none = [const { None }; D];
         let axes = if stages.len() > 1 { &stages[0].inverse } else { &none };
         let lines = Lines { axes, outer_first: true, scale: None, pool };
-        let from = view_mut(work[0].elements_mut(), Place::dense(shape), shape);
+        let from = view_mut(work[0].as_mut_slice(), Place::dense(shape), shape);
         let to = match &whole.gather {
             None => view_mut(field.storage_mut(), at, whole.block.shape),
             Some(_) => {
-                view_mut(whole.real.elements_mut(), Place::dense(whole.block.shape), whole.block.shape)
+                view_mut(whole.real.as_mut_slice(), Place::dense(whole.block.shape), whole.block.shape)
             }
         };
         if let (Some(from), Some(to)) = (from, to) {
@@ -317,7 +318,7 @@ where
         }
         if let Some([_, back]) = &mut whole.gather {
             back.run(&mut Arrays {
-                from: whole.real.elements(),
+                from: whole.real.as_slice(),
                 at: Place::dense(whole.block.shape),
                 at_start: whole.block.start,
                 to: field.storage_mut(),
@@ -362,7 +363,7 @@ where
     there: Vec<Exchange<Complex<R>, D>>,
     back: Vec<Exchange<Complex<R>, D>>,
     /// Cells of the even and of the odd stages. The last stage's are in the spectrum when going there.
-    work: [Storage<Complex<R>>; 2],
+    work: [Memory<Complex<R>>; 2],
     pool: Pool<R>,
     /// One over the number of cells along the transformed axes.
     scale: R,
@@ -430,7 +431,7 @@ where
         }
         let most =
             |odd: usize| stages.iter().skip(odd).step_by(2).map(|stage| stage.block.len()).max().unwrap_or(0);
-        let work = [Storage::new(most(0), 0)?, Storage::new(most(1), 0)?];
+        let work = [Memory::zeroed(most(0))?, Memory::zeroed(most(1))?];
         let count: f64 = (0..D).filter(|&axis| all[axis]).map(|axis| grid.cells()[axis] as f64).product();
         let scale = R::from_f64(1.0 / count).unwrap_or_else(R::one);
         Ok(Steps { comm, grid: spectrum, stages, there, back, work, pool: Pool::new(), scale })
@@ -453,7 +454,7 @@ where
             let (here, into) = if number == last {
                 (spectrum.storage_mut(), at)
             } else {
-                (here.elements_mut(), Place::dense(stage.block.shape))
+                (here.as_mut_slice(), Place::dense(stage.block.shape))
             };
             let lines = Lines { axes: &stage.forward, outer_first: false, scale: None, pool };
             match number.checked_sub(1) {
@@ -464,7 +465,7 @@ where
                 }
                 Some(previous) => {
                     there[previous].run(&mut Arrays {
-                        from: before.elements(),
+                        from: before.as_slice(),
                         at: Place::dense(stages[previous].block.shape),
                         at_start: stages[previous].block.start,
                         to: here,
@@ -489,7 +490,7 @@ where
         for (number, stage) in stages.iter().enumerate().rev() {
             let [even, odd] = &mut *work;
             let (here, before) = if number % 2 == 0 { (even, odd) } else { (odd, even) };
-            let (here, dense) = (here.elements_mut(), Place::dense(stage.block.shape));
+            let (here, dense) = (here.as_mut_slice(), Place::dense(stage.block.shape));
             let mut lines = Lines { axes: &stage.inverse, outer_first: true, scale: None, pool };
             if number + 1 == stages.len() {
                 lines.scale = Some(*scale);
@@ -500,7 +501,7 @@ where
             }
             let next = &stages[number + 1];
             back[number].run(&mut Arrays {
-                from: before.elements(),
+                from: before.as_slice(),
                 at: Place::dense(next.block.shape),
                 at_start: next.block.start,
                 to: here,

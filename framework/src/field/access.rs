@@ -12,7 +12,7 @@ use ndarray::{ArrayView, ArrayViewMut, Dim, Dimension, IntoDimension, Slice};
 impl<T: Element, const D: usize> Field<T, D> {
     /// The value at a global index, if this rank owns the cell. Local.
     pub fn get(&self, cell: [usize; D]) -> Option<T> {
-        self.position(cell).map(|at| self.storage.elements()[at])
+        self.position(cell).map(|at| self.storage.as_slice()[at])
     }
 
     /// Sets the value at a global index if this rank owns the cell, and says whether it does. Local.
@@ -62,7 +62,7 @@ impl<T: Element, const D: usize> Field<T, D> {
     pub fn each_mut(&mut self, change: impl Fn([usize; D], &mut T) + Sync) {
         self.ghosts_filled = false;
         let (layout, start) = (self.points.layout, self.points.own.start);
-        let owned = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
+        let owned = &mut self.storage.as_mut_slice()[layout.planes(0..layout.cells[0])];
         in_slabs(owned, layout.plane(), |first, slab| {
             for (z, plane) in slab.chunks_exact_mut(layout.plane()).enumerate() {
                 for ([w, y], cells) in layout.rows_of_plane() {
@@ -85,7 +85,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         self.check_points("copy_from", other)?;
         self.ghosts_filled = false;
         let (layout, from) = (self.points.layout, other.storage());
-        in_slabs(self.storage.elements_mut(), layout.plane(), |first, slab| {
+        in_slabs(self.storage.as_mut_slice(), layout.plane(), |first, slab| {
             slab.copy_from_slice(&from[first * layout.plane()..][..slab.len()]);
         });
         Ok(())
@@ -94,7 +94,7 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// The owned cells with their global indices, in C order. Local.
     pub fn iter(&self) -> impl Iterator<Item = ([usize; D], T)> {
         let (layout, start) = (self.points.layout, self.points.own.start);
-        let planes = self.storage.elements()[layout.planes(0..layout.cells[0])].chunks_exact(layout.plane());
+        let planes = self.storage.as_slice()[layout.planes(0..layout.cells[0])].chunks_exact(layout.plane());
         planes.enumerate().flat_map(move |(z, plane)| {
             layout.rows_of_plane().flat_map(move |([w, y], cells)| {
                 plane[cells].iter().enumerate().map(move |(x, &value)| {
@@ -111,13 +111,13 @@ impl<T: Element, const D: usize> Field<T, D> {
     /// [`exchange`](Field::exchange) only, and those of edges and corners on a grid of
     /// [`Stencil::Box`](crate::Stencil::Box) only.
     pub fn storage(&self) -> &[T] {
-        self.storage.elements()
+        self.storage.as_slice()
     }
 
     /// As [`storage`](Field::storage), to write the owned cells.
     pub fn storage_mut(&mut self) -> &mut [T] {
         self.ghosts_filled = false;
-        self.storage.elements_mut()
+        self.storage.as_mut_slice()
     }
 
     /// The shape of [`storage`](Field::storage): that of the rank's block and twice the halo on each axis; rows, where

@@ -49,7 +49,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         let Field { grid, points, storage, buffers, .. } = self;
         let (comm, links) = (grid.comm().backstage(), points.links(grid, stencil));
         let what = halo::Exchange { comm, layout: &points.layout, links, which };
-        halo::exchange(what, storage.elements_mut(), &mut buffers[stencil as usize], meanwhile)
+        halo::exchange(what, storage.as_mut_slice(), &mut buffers[stencil as usize], meanwhile)
     }
 
     /// The rules for the ghost cells that this rank fills by itself.
@@ -59,7 +59,7 @@ impl<T: Element, const D: usize> Field<T, D> {
 
     pub(super) fn fill_ghosts(&mut self) {
         if !self.ghosts_filled {
-            self.ghosts().fill(&self.points.layout, self.storage.elements_mut());
+            self.ghosts().fill(&self.points.layout, self.storage.as_mut_slice());
             self.ghosts_filled = true;
         }
     }
@@ -111,7 +111,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         let (width, n) = (layout.halo[to], layout.cells[to]);
         let strides = layout.strides();
         let extent = [0, 1, 2, 3].map(|axis| layout.cells[axis] + 2 * layout.halo[axis]);
-        let storage = self.storage.elements_mut();
+        let storage = self.storage.as_mut_slice();
         for k in 0..width {
             let (ghost, inside) = match side {
                 Side::Low => (width - 1 - k, width + k + skip),
@@ -204,12 +204,12 @@ impl<T: Element, const D: usize> together::sealed::Part for Field<T, D> {
 
     fn pack(&self, link: usize, into: &mut [u8]) {
         let link = &self.points.links(&self.grid, self.grid.stencil()).all[link];
-        link.send.pack_bytes(&self.points.layout, self.storage.elements(), into);
+        link.send.pack_bytes(&self.points.layout, self.storage.as_slice(), into);
     }
 
     fn unpack(&mut self, link: usize, from: &[u8]) {
         let link = &self.points.links(&self.grid, self.grid.stencil()).all[link];
-        link.recv.unpack_bytes(&self.points.layout, self.storage.elements_mut(), from);
+        link.recv.unpack_bytes(&self.points.layout, self.storage.as_mut_slice(), from);
     }
 
     fn is_alone(&self, link: usize) -> bool {
@@ -227,7 +227,7 @@ impl<T: Element, const D: usize> together::sealed::Part for Field<T, D> {
         };
         let [low, high] = [on(0), on(1)];
         let coming = |link: Option<usize>| if link.is_some() { width } else { 0 };
-        let (below, rest) = storage.elements_mut().split_at_mut(coming(low));
+        let (below, rest) = storage.as_mut_slice().split_at_mut(coming(low));
         let (quiet, above) = rest.split_at_mut(rest.len() - coming(high));
         let quiet = &*quiet;
         let edge = |cells| bytemuck::cast_slice::<T, u8>(cells);

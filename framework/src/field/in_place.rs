@@ -65,11 +65,11 @@ impl<T: Element, const D: usize> Field<T, D> {
         if across {
             core.0[0].end = core.0[0].start;
         }
-        let out = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
+        let out = &mut self.storage.as_mut_slice()[layout.planes(0..layout.cells[0])];
         core.shell(&layout).iter().try_for_each(|region| sweep.region((0, out), region, &row, None))?;
         // Edges and corners beyond a wall are sent with those before it. Each row has filled its own ends and ghost rows.
         if stencil == Stencil::Box {
-            sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
+            sweep.ghosts.fill_outer(&layout, self.storage.as_mut_slice());
         }
         let Field { storage, buffers, .. } = self;
         let links = points.links(&grid, stencil);
@@ -77,7 +77,7 @@ impl<T: Element, const D: usize> Field<T, D> {
             halo::Exchange { comm: grid.comm().backstage(), layout: &layout, links, which: Which::All };
         halo::exchange_around(
             what,
-            storage.elements_mut(),
+            storage.as_mut_slice(),
             &mut buffers[stencil as usize],
             |between, first, progress| {
                 if between.is_empty() {
@@ -88,7 +88,7 @@ impl<T: Element, const D: usize> Field<T, D> {
             },
         )?;
         // Once more: planes beyond a wall repeat ones of the core, and what came.
-        sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
+        sweep.ghosts.fill_outer(&layout, self.storage.as_mut_slice());
         self.ghosts_filled = true;
         Ok(())
     }

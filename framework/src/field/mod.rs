@@ -13,7 +13,6 @@ mod owned;
 mod reduce;
 mod rows;
 mod slab;
-mod storage;
 mod sweep;
 mod transfer;
 mod update;
@@ -31,10 +30,10 @@ use crate::error::{Error, Result};
 use crate::grid::points::Points;
 use crate::grid::{Block, Grid};
 use crate::halo::{Buffers, Layout};
+use crate::memory::Memory;
 use rayon::prelude::*;
 use rows::Frame;
 use std::rc::Rc;
-pub(crate) use storage::Storage;
 
 /// One value of type `T` for each cell of a [`Grid`]: a rank holds those of its block, and around them copies of
 /// the cells that its neighbours hold (the halo). The values lie in the middle of cells, or on faces between them
@@ -67,9 +66,9 @@ pub(crate) use storage::Storage;
 pub struct Field<T: Element, const D: usize> {
     grid: Grid<D>,
     points: Rc<Points<D>>,
-    storage: Storage<T>,
+    storage: Memory<T>,
     /// That of a field which was computed from itself.
-    spare: Option<Storage<T>>,
+    spare: Option<Memory<T>>,
     /// What is packed for an exchange, for each stencil.
     buffers: [Buffers<T>; 2],
     /// Of transfers between levels.
@@ -117,7 +116,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         let mut field = Field::zeroed(grid, points)?;
         let plane = field.points.layout.plane();
         // By the threads that will compute the planes: memory is placed near the core that touches it first.
-        in_slabs(field.storage.elements_mut(), plane, |_, slab| slab.fill(value));
+        in_slabs(field.storage.as_mut_slice(), plane, |_, slab| slab.fill(value));
         Ok(field)
     }
 
@@ -247,8 +246,8 @@ impl<T: Element, const D: usize> Field<T, D> {
     }
 }
 
-fn storage<T: Element, const D: usize>(grid: &Grid<D>, layout: &Layout) -> Result<Storage<T>> {
-    Storage::new(layout.len(), layout.halo[3]).map_err(|error| error.on_rank(grid.comm().rank()))
+fn storage<T: Element, const D: usize>(grid: &Grid<D>, layout: &Layout) -> Result<Memory<T>> {
+    Memory::aligned(layout.len(), layout.halo[3]).map_err(|error| error.on_rank(grid.comm().rank()))
 }
 
 impl<T: Element, const D: usize> std::fmt::Debug for Field<T, D> {

@@ -46,7 +46,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         let frame = self.frame();
         let sweep = Sweep { layout, ghosts: self.ghosts(), origin: self.points.own.start };
         let around = Around { stencil: &stencil, strides, halo, corners, frame };
-        let out = &mut self.storage.elements_mut()[layout.planes(0..layout.cells[0])];
+        let out = &mut self.storage.as_mut_slice()[layout.planes(0..layout.cells[0])];
         let along = if across { Which::Along } else { Which::All };
         now.exchange_links(along, |quiet, progress| {
             // Without the ghost planes that are on their way.
@@ -57,7 +57,7 @@ impl<T: Element, const D: usize> Field<T, D> {
         let row = around.row(now.storage(), base);
         core.shell(&layout).iter().try_for_each(|region| sweep.region((0, out), region, &row, None))?;
 
-        sweep.ghosts.fill_outer(&layout, self.storage.elements_mut());
+        sweep.ghosts.fill_outer(&layout, self.storage.as_mut_slice());
         self.ghosts_filled = true;
         Ok(())
     }

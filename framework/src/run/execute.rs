@@ -14,7 +14,7 @@ use super::{memory, parameters};
 use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Kernel, Verdict};
+use crate::kernel::{Kernel, Timed, Verdict};
 use crate::output::files::{write_json, write_text};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -266,7 +266,8 @@ impl<K: Kernel> Run<K> {
         comm.barrier()?;
         let clock = comm.clock();
         clock.start();
-        let (began, before) = (Instant::now(), clock.spent());
+        let (mut began, mut before) = (Instant::now(), clock.spent());
+        let warm = self.kernel.warm_up();
         let planned = self.kernel.steps();
         let stopped = loop {
             // What is saved is the state before it is observed, so that a run that goes on observes it.
@@ -300,6 +301,12 @@ impl<K: Kernel> Run<K> {
             comm.at_step(at.step);
             at.broke = self.kernel.step(comm, data)? == ControlFlow::Break(());
             at.step += 1;
+            if at.step == warm {
+                readings.setup += began.elapsed();
+                comm.barrier()?;
+                (began, before) = (Instant::now(), clock.spent());
+                readings.warm_up = at.step - at.from;
+            }
             if let Some(ticker) = ticker {
                 ticker.after(at.step);
             }
@@ -337,6 +344,11 @@ impl<K: Kernel> Run<K> {
         };
         readings.verification = verifying.elapsed();
         let times = readings.account(comm)?;
+        let timed = Timed { steps: at.step - at.from - readings.warm_up, seconds: times.steps };
+        let quoted = match &verdict {
+            Verdict::Passed(_) if timed.steps > 0 => self.kernel.quoted(data, timed),
+            _ => Vec::new(),
+        };
         if path.is_some() {
             files.push(directory::TIMINGS.into());
             files.extend(stopped.is_none().then(|| PathBuf::from(directory::RESULT)));
@@ -351,7 +363,8 @@ impl<K: Kernel> Run<K> {
             ranks: comm.size(),
             threads: rayon::current_num_threads(),
             engine: comm.engine_name(),
-            rate: Rate::new(self.kernel.work(data), at.step - at.from, times.steps),
+            rate: Rate::new(self.kernel.work(data), timed.steps, timed.seconds),
+            quoted,
             times,
             directory: path.clone(),
             files,
@@ -416,6 +429,7 @@ fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> 
             "checksum": summary.checksum,
             "steps": summary.steps,
             "rate": summary.rate,
+            "quoted": summary.quoted,
             "parameters": summary.parameters,
         }),
     )

@@ -2,7 +2,7 @@
 
 use super::rate::{Rate, duration};
 use super::times::Times;
-use crate::kernel::Verdict;
+use crate::kernel::{Quoted, Verdict};
 pub use crate::stop::Reason;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -114,6 +114,8 @@ pub struct Summary {
     pub engine: &'static str,
     /// How fast.
     pub rate: Rate,
+    /// The rates that the kernel's specification asks for.
+    pub quoted: Vec<Quoted>,
     /// Where the time went.
     pub times: Times,
     /// The run's directory, if it has one.
@@ -174,6 +176,9 @@ impl std::fmt::Display for Summary {
         }
         writeln!(f, "  rate      {}", self.rate)?;
         writeln!(f, "  time      {}", self.times)?;
+        for quoted in &self.quoted {
+            writeln!(f, "{quoted}")?;
+        }
         if let Some(directory) = &self.directory {
             writeln!(f, "  files in  {}", directory.display())?;
             for (file, more) in shown(&self.files) {

@@ -24,7 +24,7 @@ pub struct Spread {
 pub struct Times {
     /// From the first look at the parameters to the verdict, on the slowest rank.
     pub total: f64,
-    /// Checking, allocating, reading input.
+    /// Checking, allocating, reading input, and steps before the clock.
     pub setup: Spread,
     /// Computing in the time loop.
     pub compute: Spread,
@@ -47,6 +47,8 @@ pub(super) struct Readings {
     /// Counted by the clock during `time_loop`.
     pub spent: Spent,
     pub verification: Duration,
+    /// Steps that are counted as setup.
+    pub warm_up: u64,
 }
 
 impl Readings {
@@ -108,6 +110,7 @@ mod tests {
                 time_loop: second(10 + rank),
                 spent: Spent { communication: second(2), output: second(3) },
                 verification: second(1),
+                ..Readings::default()
             };
             let times = readings.account(world)?;
             let slowest = world.size() as f64 - 1.0;
