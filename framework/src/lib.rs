@@ -52,7 +52,9 @@ pub use comm::{Plan, RecvPlan, SendPlan, finish_all, start_all};
 pub use comm::{SharedWindow, Window};
 pub use error::{Error, ErrorKind, Result};
 pub use fft::{Fft, RealFft};
-pub use field::{Field, Histogram, Magnitude, Norm, Prolongation, Reader, Rows, Scaled, Span, Wall, Walls};
+pub use field::{
+    Field, Histogram, Magnitude, Near, Norm, Prolongation, Reader, Rows, Scaled, Span, Wall, Walls,
+};
 pub use grid::{Block, Grid, GridBuilder, Levels, Side, Stencil};
 pub use halo::AnyField;
 pub use kernel::Kernel;

@@ -1,5 +1,8 @@
 //! Sweeps against a naive serial one, to the bit: shapes, halos, walls, ranks and threads.
 
+#[path = "common/behind.rs"]
+mod behind;
+
 use proptest::prelude::*;
 use rankine::testing::{ranks, try_ranks};
 use rankine::{Comm, Field, Grid, Launch, Result, Rows, Wall};
@@ -172,6 +175,15 @@ fn large_blocks_are_swept_in_pieces() {
     let case = Case { cells: [300_007], halo: 2, periodic: [false], walls: [MIXED] };
     let want = sweeps_ref(case, 3);
     ranks([1, 2], |world| compare(world, case, None, &want));
+}
+
+#[test]
+fn what_changes_behind_a_sweep_is_two_sweeps() {
+    ranks([1, 2, 3, 4, 6], behind::all);
+    for (ranks, threads) in [(1, 2), (2, 3), (1, 5)] {
+        let run = Launch::new().ranks(ranks).threads(threads).checked(true);
+        run.run(|world| behind::all(&world)).unwrap();
+    }
 }
 
 #[test]

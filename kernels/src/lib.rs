@@ -13,6 +13,6 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 2] {
-    [Entry::of::<Heat3d>(), Entry::of::<prk::Nstream>()]
+pub const fn all() -> [Entry; 3] {
+    [Entry::of::<Heat3d>(), Entry::of::<prk::Nstream>(), Entry::of::<prk::Stencil>()]
 }

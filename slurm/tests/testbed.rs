@@ -186,6 +186,7 @@ int main(int argc, char **argv) {
                  MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     printf("%d/%d %s %d %d\n", rank, size, host, sum, b[99] == (rank + size - 1) % size);
     fflush(stdout);
+    if (argc > 1) MPI_Barrier(MPI_COMM_WORLD);
     if (argc > 1 && rank == 1) MPI_Abort(MPI_COMM_WORLD, 3);
     if (argc > 1) MPI_Barrier(MPI_COMM_WORLD);
     MPI_Finalize();
@@ -217,7 +218,11 @@ fn mpi_crosses_nodes(testbed: &Testbed) {
 
         let mut aborting = job;
         aborting.program.push("abort".to_owned());
-        let (seen, wrote) = finish(testbed, aborting);
+        let (mut seen, mut wrote) = finish(testbed, aborting.clone());
+        if wrote.contains("Signal: Segmentation fault") {
+            // Where nodes are slow, Open MPI 4.1.4 now and then crashes itself while one rank aborts and others still connect.
+            (seen, wrote) = finish(testbed, aborting);
+        }
         assert_eq!((seen.state, seen.exit_code), (State::Failed, 3), "{launcher:?}\n{wrote}");
     }
 }

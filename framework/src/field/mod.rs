@@ -5,6 +5,7 @@
 //! cells is in `crate::grid`.
 
 mod access;
+mod behind;
 mod exchange;
 mod in_place;
 mod locate;
@@ -18,6 +19,7 @@ mod transfer;
 mod update;
 mod walls;
 
+pub use behind::Near;
 pub use locate::Histogram;
 pub use norms::{Magnitude, Norm};
 pub(crate) use reduce::mixed;

@@ -172,18 +172,28 @@ impl<'a, T: Element, const D: usize> Reader<'a, T, D> {
     #[inline(always)]
     #[track_caller]
     fn piece(&self, first: usize, len: usize, offset: [isize; D]) -> &'a [T] {
-        let (mut from, mut along) = (first, 0);
+        reach(&offset, self.halo, self.corners);
+        let mut from = first;
         for axis in 0..D {
             from = from.wrapping_add_signed(offset[axis].wrapping_mul(self.strides[axis] as isize));
-            along += usize::from(offset[axis] != 0);
-            if offset[axis].unsigned_abs() > self.halo {
-                too_far(&offset, self.halo, Location::caller());
-            }
-        }
-        if along > 1 && !self.corners {
-            too_far(&offset, self.halo, Location::caller());
         }
         &self.cells[from..][..len]
+    }
+}
+
+/// Panics if there are no cells at `offset`.
+#[inline(always)]
+#[track_caller]
+pub(super) fn reach<const D: usize>(offset: &[isize; D], halo: usize, corners: bool) {
+    let mut along = 0;
+    for axis in 0..D {
+        along += usize::from(offset[axis] != 0);
+        if offset[axis].unsigned_abs() > halo {
+            too_far(offset, halo, Location::caller());
+        }
+    }
+    if along > 1 && !corners {
+        too_far(offset, halo, Location::caller());
     }
 }
 

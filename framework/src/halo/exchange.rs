@@ -7,6 +7,7 @@ use super::links::{Link, Links, Which};
 use crate::comm::{Comm, Element, Request, Test};
 use crate::error::Result;
 use arrayvec::ArrayVec;
+use std::ops::Range;
 
 /// The directions of four axes.
 pub(super) const MOST: usize = 80;
@@ -199,4 +200,28 @@ pub(crate) fn exchange_around<T: Element>(
     }
     exchange.unpack(storage, buffers);
     Ok(())
+}
+
+/// As [`exchange`], but `meanwhile` gets the planes in three parts: those that it may only read, since they are sent or next
+/// to planes that are, those in the middle, and again those that it may only read. Of `core`, the planes that need none that
+/// come, the outer parts hold as many planes on both sides of each end as the halo is wide. Faces of other axes are not
+/// exchanged, and the core is at least as long as two halos.
+#[track_caller]
+pub(crate) fn exchange_beside<T: Element>(
+    exchange: Exchange<'_>,
+    storage: &mut [T],
+    buffers: &mut Buffers<T>,
+    core: Range<usize>,
+    meanwhile: impl FnOnce([&[T]; 2], &mut [T], &mut Progress<'_, T>) -> Result<()>,
+) -> Result<()> {
+    let ([low, high], layout) = (exchange.coming(), exchange.layout);
+    let (width, inner) = (layout.halo[0] * layout.plane(), core.len() * layout.plane());
+    let (below, rest) = storage.split_at_mut(low);
+    let (quiet, above) = rest.split_at_mut(rest.len() - high);
+    let (first, rest) = quiet.split_at_mut(2 * width);
+    let (middle, last) = rest.split_at_mut(inner - 2 * width);
+    let (first, last) = (&*first, &*last);
+    exchange.run([&first[..width], &last[last.len() - width..]], [below, above], buffers, |progress| {
+        meanwhile([first, last], middle, progress)
+    })
 }

@@ -12,7 +12,7 @@ pub(crate) mod together;
 
 pub use together::AnyField;
 
-pub(crate) use exchange::{Buffers, Exchange, Progress, exchange, exchange_around};
+pub(crate) use exchange::{Buffers, Exchange, Progress, exchange, exchange_around, exchange_beside};
 pub(crate) use layout::Layout;
 pub(crate) use links::{Links, Which};
 

@@ -2,6 +2,8 @@
 //!
 //! Against the global picture, which `halo` has for more shapes on the Local engine.
 
+#[path = "../common/behind.rs"]
+mod behind;
 #[path = "../common/picture.rs"]
 mod picture;
 
@@ -87,6 +89,11 @@ pub fn corners_on_a_torus(world: &Comm) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One field from another's neighbours, which changes behind the sweep.
+pub fn changed_behind(world: &Comm) -> Result<()> {
+    behind::all(world)
 }
 
 /// Large enough that messages do not fit a buffer of an engine.

@@ -6,8 +6,10 @@
 //! data (square or even numbers of ranks) are not. The first iteration comes before the clock, as there.
 
 pub mod nstream;
+pub mod stencil;
 
 pub use nstream::Nstream;
+pub use stencil::Stencil;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The kernels on many ranks and threads: right answers validate, damaged ones do not, and what cannot be is refused.
 
 mod nstream;
+mod stencil;
 
 use rankine::kernel::{Kernel, Verdict};
 use rankine::{Comm, Launch, Result, Run, testing};
