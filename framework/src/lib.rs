@@ -29,6 +29,7 @@ pub mod matrix;
 mod memory;
 pub mod output;
 pub mod particles;
+mod pipeline;
 mod redistribute;
 pub mod run;
 pub mod sparse;
@@ -61,8 +62,9 @@ pub use kernel::Kernel;
 pub use launch::{Launch, launch};
 pub use matrix::{BlockCyclic, Matrix, ProcessGrid};
 pub use memory::Memory;
+pub use pipeline::Pipeline;
 pub use rankine_derive::{Bits, Element, Number, Ordered};
-pub use redistribute::Redistribution;
+pub use redistribute::{Ends, Redistribution};
 pub use run::{Run, main};
 
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.

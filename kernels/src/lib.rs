@@ -13,6 +13,15 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 3] {
-    [Entry::of::<Heat3d>(), Entry::of::<prk::Nstream>(), Entry::of::<prk::Stencil>()]
+pub const fn all() -> [Entry; 8] {
+    [
+        Entry::of::<Heat3d>(),
+        Entry::of::<prk::Dgemm>(),
+        Entry::of::<prk::Nstream>(),
+        Entry::of::<prk::P2p>(),
+        Entry::of::<prk::Reduce>(),
+        Entry::of::<prk::Stencil>(),
+        Entry::of::<prk::SyncGlobal>(),
+        Entry::of::<prk::Transpose>(),
+    ]
 }

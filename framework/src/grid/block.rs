@@ -30,6 +30,24 @@ impl<const D: usize> Block<D> {
         (0..D).all(|axis| cell[axis] >= self.start[axis] && cell[axis] - self.start[axis] < self.shape[axis])
     }
 
+    /// Its cells, the last axis fastest.
+    ///
+    /// ```
+    /// let block = rankine::Block { start: [4, 7], shape: [2, 2] };
+    /// assert!(block.cells().eq([[4, 7], [4, 8], [5, 7], [5, 8]]));
+    /// ```
+    pub fn cells(&self) -> impl Iterator<Item = [usize; D]> + use<D> {
+        let Block { start, shape } = *self;
+        (0..self.len()).map(move |mut rest| {
+            let mut cell = start;
+            for axis in (0..D).rev() {
+                cell[axis] += rest % shape[axis];
+                rest /= shape[axis];
+            }
+            cell
+        })
+    }
+
     /// The cells that are in both, if there are any.
     pub fn intersect(&self, other: &Block<D>) -> Option<Block<D>> {
         let mut both = Block { start: [0; D], shape: [0; D] };

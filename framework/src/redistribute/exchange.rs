@@ -18,13 +18,15 @@ const LEAD: usize = 2;
 
 const TAG: i32 = 1;
 
-/// The two arrays of an exchange.
-pub(crate) trait Ends<T, const D: usize> {
-    /// Puts cells into a message to rank `peer`, in C order.
+/// The two arrays of a redistribution, and what is done with their cells on the way, for
+/// [`Redistribution::run_between`](super::Redistribution::run_between). Blocks are boxes of global indices, in the axes of the
+/// source.
+pub trait Ends<T, const D: usize> {
+    /// Puts the cells of a block into a message to rank `peer`, in an order that `unpack` knows.
     fn pack(&mut self, peer: usize, block: &Block<D>, message: &mut [T]);
-    /// Takes cells out of a message from rank `peer`.
+    /// Takes the cells of a block out of a message from rank `peer`.
     fn unpack(&mut self, peer: usize, block: &Block<D>, message: &[T]);
-    /// Copies cells that stay on this rank.
+    /// Moves the cells of a block that stay on this rank.
     fn keep(&mut self, block: &Block<D>);
 }
 

@@ -7,7 +7,8 @@ mod exchange;
 mod pieces;
 mod strided;
 
-pub(crate) use exchange::{Ends, Exchange};
+pub use exchange::Ends;
+pub(crate) use exchange::Exchange;
 pub(crate) use pieces::{Cut, Pieces};
 pub(crate) use strided::{Place, copy, transpose};
 
@@ -141,6 +142,49 @@ impl<T: Element, const D: usize> Redistribution<T, D> {
             into_start: start,
         };
         self.exchange.run(&mut arrays)
+    }
+
+    /// As [`run`](Redistribution::run), with the caller's own arrays and loops: every cell of the source is asked for once and
+    /// brought to where it belongs, in boxes that stay in the cache. Every rank of the plan calls it.
+    ///
+    /// ```
+    /// use rankine::{Block, Ends, Grid, Redistribution};
+    /// // The sum of a matrix and its transpose, by rows.
+    /// struct Sum<'a> { a: &'a [f64], sum: &'a mut [f64], first: usize, n: usize }
+    /// impl Ends<f64, 2> for Sum<'_> {
+    ///     fn pack(&mut self, _: usize, block: &Block<2>, message: &mut [f64]) {
+    ///         let cells = block.cells().map(|[row, column]| self.a[(row - self.first) * self.n + column]);
+    ///         cells.zip(message).for_each(|(value, to)| *to = value);
+    ///     }
+    ///     fn unpack(&mut self, _: usize, block: &Block<2>, message: &[f64]) {
+    ///         for ([row, column], value) in block.cells().zip(message) {
+    ///             self.sum[(column - self.first) * self.n + row] += value;
+    ///         }
+    ///     }
+    ///     fn keep(&mut self, block: &Block<2>) {
+    ///         for [row, column] in block.cells() {
+    ///             self.sum[(column - self.first) * self.n + row] += self.a[(row - self.first) * self.n + column];
+    ///         }
+    ///     }
+    /// }
+    /// rankine::testing::ranks([1, 2, 3, 4], |world| {
+    ///     let (p, n) = (world.size(), 9);
+    ///     let rows = Grid::over(world, [n, n]).halo(0).dims([p, 1]).build()?;
+    ///     let own = rows.own();
+    ///     let a: Vec<f64> = own.cells().map(|[row, column]| (n * row + column) as f64).collect();
+    ///     let mut sum = a.clone();
+    ///     let mut plan = Redistribution::permuted(&rows, &rows, [1, 0])?;
+    ///     plan.run_between(&mut Sum { a: &a, sum: &mut sum, first: own.start[0], n })?;
+    ///     assert!(own.cells().zip(&sum).all(|([row, column], &s)| s == ((n + 1) * (row + column)) as f64));
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// A failure of the engine, or another rank's.
+    #[track_caller]
+    pub fn run_between(&mut self, ends: &mut impl Ends<T, D>) -> Result<()> {
+        self.exchange.run(ends)
     }
 
     /// How many cells this rank sends to other ranks in a run. Local.

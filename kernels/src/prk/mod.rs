@@ -5,11 +5,21 @@
 //! specification's, so the same numbers can be given to both; the restrictions that come from a reference's way of cutting its
 //! data (square or even numbers of ranks) are not. The first iteration comes before the clock, as there.
 
+pub mod dgemm;
 pub mod nstream;
+pub mod p2p;
+pub mod reduce;
 pub mod stencil;
+pub mod sync_global;
+pub mod transpose;
 
+pub use dgemm::Dgemm;
 pub use nstream::Nstream;
+pub use p2p::P2p;
+pub use reduce::Reduce;
 pub use stencil::Stencil;
+pub use sync_global::SyncGlobal;
+pub use transpose::Transpose;
 
 #[cfg(test)]
 mod tests;

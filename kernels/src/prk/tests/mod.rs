@@ -1,7 +1,12 @@
 //! The kernels on many ranks and threads: right answers validate, damaged ones do not, and what cannot be is refused.
 
+mod dgemm;
 mod nstream;
+mod p2p;
+mod reduce;
 mod stencil;
+mod sync_global;
+mod transpose;
 
 use rankine::kernel::{Kernel, Verdict};
 use rankine::{Comm, Launch, Result, Run, testing};
