@@ -5,6 +5,7 @@
 
 use crate::comm::{Comm, Element};
 use crate::error::{Error, Result};
+use crate::timing::Doing;
 use std::ops::Range;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -252,6 +253,8 @@ impl<T: Element> Line<'_, T> {
 
     fn receive<'b>(&self, before: &'b mut [T]) -> Result<Option<&'b [T]>> {
         let Some(from) = self.comm.rank().checked_sub(1) else { return Ok(None) };
+        // One section of the clock for all: a line may take less time than looking at it.
+        let _timed = self.comm.clock().communicating(Doing::Waiting);
         for message in before.chunks_mut(self.per_message) {
             self.comm.recv(message, from, TAG)?;
         }
@@ -263,6 +266,7 @@ impl<T: Element> Line<'_, T> {
         if to == self.comm.size() {
             return Ok(());
         }
+        let _timed = self.comm.clock().communicating(Doing::Sending);
         after.chunks(self.per_message).try_for_each(|message| self.comm.send(message, to, TAG))
     }
 }

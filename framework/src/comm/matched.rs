@@ -6,6 +6,7 @@ use super::p2p::{Source, Status, Tag, named, whole};
 use super::{Comm, Element, Inner};
 use crate::engine::{self, Place};
 use crate::error::Result;
+use crate::timing::Doing;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
@@ -60,7 +61,7 @@ impl<T: Element> Message<T> {
     #[track_caller]
     pub fn recv_vec(mut self) -> Result<(Vec<T>, Status)> {
         let place = Location::caller();
-        let _timed = self.comm.clock.clone().communicating_owned();
+        let _timed = self.comm.clock.clone().communicating_owned(Doing::Waiting);
         let matched = self.matched.take().expect("handed on once");
         match self.comm.engine.mrecv_parcel(matched) {
             Ok((data, _)) => Ok((data, self.status)),

@@ -14,6 +14,7 @@ use super::watched::Trace;
 use crate::engine;
 use crate::engine::exchange::{Exchange, Shape};
 use crate::error::Result;
+use crate::timing::Doing;
 use std::ptr::NonNull;
 
 /// The handle of a call between neighbours in a scope; waiting gives back both buffers.
@@ -174,7 +175,7 @@ impl Topology {
         send: &[T],
         recv: (NonNull<T>, usize),
     ) -> Result<(engine::Request, Trace)> {
-        let _timed = self.comm.inner.clock.communicating();
+        let _timed = self.comm.inner.clock.communicating(Doing::Sending);
         let mut shape = Shape::default();
         self.shape(site, form, &mut shape, send.len(), recv.1)?;
         let mut exchange = Box::new(Exchange::new(self.engine.clone()));

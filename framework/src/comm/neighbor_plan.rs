@@ -13,6 +13,7 @@ use super::{Comm, Element};
 use crate::engine::exchange::{Held, Shape};
 use crate::engine::{Fault, Place};
 use crate::error::{Error, Result};
+use crate::timing::Doing;
 
 /// A call between neighbours that is made once and started often, on vectors that it owns: the one sent from and the one
 /// received into.
@@ -114,7 +115,7 @@ impl<T: Element> NeighborPlan<T> {
         if self.held.is_running() {
             return Err(self.busy(site));
         }
-        let _timed = self.comm.inner.clock.communicating();
+        let _timed = self.comm.inner.clock.communicating(Doing::Sending);
         self.trace = self.comm.inner.entering_neighbors(NAME, site.place);
         self.held.start().map_err(|fault| self.fault(site, fault))
     }

@@ -8,6 +8,7 @@ use super::watched::Trace;
 use super::{Comm, Element, Inner, Kind};
 use crate::engine::{self, Engine, Envelope, Fault, Mode, Outcome, Place};
 use crate::error::Result;
+use crate::timing::Doing;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::rc::Rc;
@@ -103,7 +104,7 @@ impl<B> Core<B> {
     pub fn start(&mut self, place: Place) -> Result<()> {
         self.check_idle("start", place)?;
         let comm = self.comm.clone();
-        let _timed = comm.clock.communicating();
+        let _timed = comm.clock.communicating(Doing::Sending);
         let Some(request) = &mut self.request else {
             let help = "the call that gave it other buffers failed: make a new plan";
             return Err(self.comm().usage(

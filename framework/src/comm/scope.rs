@@ -11,6 +11,7 @@ use super::watched::Trace;
 use super::{Comm, Element, Kind};
 use crate::engine::{self, Engine, Envelope, Mode, Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::timing::Doing;
 use crate::watch::Name;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -69,7 +70,7 @@ impl<'c> Table<'c> {
         element: fn() -> (&'static str, usize),
     ) -> Result<usize> {
         self.comm.check_dest(call, dest, tag, place)?;
-        let _timed = self.comm.inner.clock.communicating();
+        let _timed = self.comm.inner.clock.communicating(Doing::Sending);
         let trace = self.comm.inner.sending(mode, data.len(), kind, dest, tag, place);
         // SAFETY: the caller's promise is passed on.
         match unsafe { self.comm.engine().isend(mode, data.as_ptr(), data.len(), kind, dest, tag) } {
@@ -96,7 +97,7 @@ impl<'c> Table<'c> {
         element: fn() -> (&'static str, usize),
     ) -> Result<usize> {
         let (from, tagged) = self.comm.check_source("irecv", source, tag, place)?;
-        let _timed = self.comm.inner.clock.communicating();
+        let _timed = self.comm.inner.clock.communicating(Doing::Sending);
         let trace = self.comm.inner.receiving(kind, from, tagged, place);
         // SAFETY: the caller's promise is passed on.
         match unsafe { self.comm.engine().irecv(data, len, kind, from, tagged) } {

@@ -8,6 +8,7 @@ use crate::comm::element::Kind;
 use crate::engine::{
     Call, Collective, Envelope, Fault, From, Matched, Mode, Outcome, Place, Request, Tagged,
 };
+use crate::timing::Doing;
 use crate::timing::Section;
 use crate::watch::{self, Class, Endpoint, Key, Listed, Listener, Name, Need, What, Who};
 
@@ -82,7 +83,8 @@ impl Inner {
     /// Goes into a call that needs `need`, until the answer is dropped.
     #[inline(always)]
     pub fn within(&self, name: Name, place: Place, need: Need) -> Within<'_> {
-        Within { _inside: self.watch.enter(name, place, need), _timed: self.clock.communicating() }
+        let doing = if need.key.class() == Some(Class::Sent) { Doing::Sending } else { Doing::Waiting };
+        Within { _inside: self.watch.enter(name, place, need), _timed: self.clock.communicating(doing) }
     }
 
     /// Goes into a collective call of all ranks that is made of others or makes something.
@@ -109,7 +111,7 @@ impl Inner {
     pub fn waiting(&self, name: Name, place: Place, trace: &Trace) -> Within<'_> {
         Within {
             _inside: self.watch.enter_wait(name, place, trace.need.not_last(), trace.place),
-            _timed: self.clock.communicating(),
+            _timed: self.clock.communicating(Doing::Waiting),
         }
     }
 
@@ -139,6 +141,7 @@ impl Inner {
     fn outgoing(&self, waits: bool, bytes: usize, kind: Kind, dest: usize, tag: i32, place: Place) -> Trace {
         let key = Key::new(Class::Sent, self.context, Some(dest), Some(tag));
         let number = self.watch.count(key, bytes, place);
+        self.clock.message(bytes);
         let what = if waits { What::Receiver } else { What::Nothing };
         Trace { need: Need::new(what, key, number).element(kind.code()), place }
     }
@@ -275,6 +278,7 @@ impl Inner {
     pub fn entering(&self, part: &Collective<'_>, place: Place) -> Trace {
         let key = Key::new(Class::Entered, self.context, None, None);
         let number = self.watch.enter_collective(self.context, part.call.name_of(), place);
+        self.clock.collective(part.given(self.rank, self.size));
         let need = Need::new(What::Collective, key, number).element(part.kind.map_or(0, Kind::code));
         Trace { need: need.root(part.root).who(self.needed(part.call, part.root)), place }
     }

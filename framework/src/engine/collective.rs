@@ -114,6 +114,22 @@ pub(crate) struct Collective<'a> {
     pub op: Option<&'a Reduction>,
 }
 
+impl Collective<'_> {
+    /// The bytes that this rank gives, of `size` ranks.
+    pub fn given(&self, rank: usize, size: usize) -> usize {
+        match self.send.layout {
+            Layout::One(bytes) => bytes,
+            Layout::Each(bytes) => bytes * size,
+            Layout::Spans(spans) => spans.iter().map(|span| span.len).sum(),
+            Layout::InPlace => self.recv.layout.block(rank).len,
+            Layout::Absent if self.call == Call::Bcast && self.root == Some(rank) => {
+                self.recv.layout.block(rank).len
+            }
+            Layout::Absent => 0,
+        }
+    }
+}
+
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "the Local engine asks in its own way"))]
 impl Layout<'_> {
     /// How many bytes from the start of the buffer the blocks reach, with `size` ranks.

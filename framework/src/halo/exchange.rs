@@ -157,7 +157,7 @@ pub(crate) fn exchange<T: Element>(
     buffers: &mut Buffers<T>,
     meanwhile: impl FnOnce(&[T], &mut Progress<'_, T>) -> Result<()>,
 ) -> Result<()> {
-    exchange.pack(storage, buffers);
+    exchange.comm.clock().constructing(|| exchange.pack(storage, buffers));
     let [low, high] = exchange.coming();
     // Ghost planes that no message comes for can be read meanwhile.
     let (below, rest) = storage.split_at_mut(low);
@@ -165,7 +165,7 @@ pub(crate) fn exchange<T: Element>(
     let quiet = &*quiet;
     let edges = [&quiet[..low], &quiet[quiet.len() - high..]];
     exchange.run(edges, [below, above], buffers, |progress| meanwhile(quiet, progress))?;
-    exchange.unpack(storage, buffers);
+    exchange.comm.clock().constructing(|| exchange.unpack(storage, buffers));
     Ok(())
 }
 
@@ -178,7 +178,7 @@ pub(crate) fn exchange_around<T: Element>(
     buffers: &mut Buffers<T>,
     meanwhile: impl FnOnce(&mut [T], usize, &mut Progress<'_, T>) -> Result<()>,
 ) -> Result<()> {
-    exchange.pack(storage, buffers);
+    exchange.comm.clock().constructing(|| exchange.pack(storage, buffers));
     let ([low, high], layout) = (exchange.coming(), exchange.layout);
     let (below, rest) = storage.split_at_mut(low);
     let (owned, above) = rest.split_at_mut(rest.len() - high);
@@ -198,7 +198,7 @@ pub(crate) fn exchange_around<T: Element>(
             meanwhile(between, low / layout.plane().max(1), progress)
         })?;
     }
-    exchange.unpack(storage, buffers);
+    exchange.comm.clock().constructing(|| exchange.unpack(storage, buffers));
     Ok(())
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn exchange_together<const D: usize, const N: usize>(
         let mut rest = &mut send[..];
         for field in packed() {
             let (part, behind) = rest.split_at_mut(field.bytes(link).0);
-            field.pack(link, part);
+            comm.clock().constructing(|| field.pack(link, part));
             rest = behind;
         }
     }
@@ -114,7 +114,7 @@ pub(crate) fn exchange_together<const D: usize, const N: usize>(
         let mut rest = &recv[..];
         for field in fields.iter_mut().filter(|field| !field.is_alone(link)) {
             let (part, behind) = rest.split_at(field.bytes(link).1);
-            field.unpack(link, part);
+            comm.clock().constructing(|| field.unpack(link, part));
             rest = behind;
         }
     }

@@ -77,7 +77,7 @@ impl<T: Element, const D: usize> Exchange<T, D> {
             let piece = &self.pieces.sends[number];
             let mut message = self.spare.pop().unwrap_or_default();
             message.resize(piece.block.len(), T::zeroed());
-            ends.pack(piece.peer, &piece.block, &mut message);
+            self.comm.clock().constructing(|| ends.pack(piece.peer, &piece.block, &mut message));
             self.sends.push_back(self.comm.isend_owned(message, piece.peer, TAG)?);
             if let Some(before) = number.checked_sub(LEAD) {
                 let label = self.pieces.sends[before].label;
@@ -116,7 +116,7 @@ impl<T: Element, const D: usize> Exchange<T, D> {
             message.resize(self.pieces.recvs[*received].block.len(), T::zeroed());
         }
         let piece = &self.pieces.recvs[*received];
-        ends.unpack(piece.peer, &piece.block, &message);
+        self.comm.clock().constructing(|| ends.unpack(piece.peer, &piece.block, &message));
         self.spare.push(message);
         *received += 1;
         match *received + WINDOW - 1 {

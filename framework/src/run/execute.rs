@@ -16,6 +16,7 @@ use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{Kernel, Timed, Verdict};
 use crate::output::files::{write_json, write_text};
+use crate::timing::Traffic;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -313,8 +314,7 @@ impl<K: Kernel> Run<K> {
         };
         readings.time_loop = began.elapsed();
         let spent = clock.spent();
-        readings.spent.communication = spent.communication.saturating_sub(before.communication);
-        readings.spent.output = spent.output.saturating_sub(before.output);
+        readings.spent = spent.since(&before);
         let state = if stopped.is_some() { "stopped" } else { "finished" };
         comm.agree(ticker.as_ref().map_or(Ok(()), |ticker| ticker.end(at.step, state)))?;
         Ok(stopped)
@@ -366,6 +366,8 @@ impl<K: Kernel> Run<K> {
             rate: Rate::new(self.kernel.work(data), timed.steps, timed.seconds),
             quoted,
             times,
+            traffic: traffic(comm, readings.spent.traffic)?,
+            peak_memory: memory::peak(comm)?,
             directory: path.clone(),
             files,
             notes: written.notes,
@@ -392,6 +394,13 @@ impl<K: Kernel> Run<K> {
     }
 }
 
+/// What all ranks have sent. Collective.
+fn traffic(comm: &Comm, own: Traffic) -> Result<Traffic> {
+    let [messages, collectives, bytes] =
+        comm.allreduce([own.messages, own.collectives, own.bytes], crate::op::Sum)?;
+    Ok(Traffic { messages, collectives, bytes })
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Default)]
 struct Place {
@@ -411,6 +420,8 @@ fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> 
             "threads": summary.threads,
             "steps": summary.steps,
             "seconds": summary.times,
+            "traffic": summary.traffic,
+            "peak_memory": summary.peak_memory,
             "rate": summary.rate,
         }),
     )?;

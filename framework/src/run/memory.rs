@@ -36,6 +36,20 @@ fn fits(bytes_per_rank: u64, ranks: u64, available: Option<u64>, node: &str) -> 
     .help("make the problem smaller, or spread it over more nodes"))
 }
 
+/// The most memory that the processes of all ranks have held, in bytes; `None` where the system does not say. Collective.
+pub(super) fn peak(comm: &Comm) -> Result<Option<u64>> {
+    // Ranks that are threads share one process.
+    let counts = comm.engine_name() != "local" || comm.rank() == 0;
+    let own = if counts { high_water().unwrap_or(0) } else { 0 };
+    Ok(Some(comm.allreduce(own, crate::op::Sum)?).filter(|&bytes| bytes > 0))
+}
+
+fn high_water() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// The memory that can be had on this node without swapping, in bytes; `None` where the system does not say.
 fn available() -> Option<u64> {
     meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?)

@@ -4,6 +4,7 @@ use super::rate::{Rate, duration};
 use super::times::Times;
 use crate::kernel::{Quoted, Verdict};
 pub use crate::stop::Reason;
+use crate::timing::Traffic;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -118,6 +119,10 @@ pub struct Summary {
     pub quoted: Vec<Quoted>,
     /// Where the time went.
     pub times: Times,
+    /// What all ranks sent in the time loop.
+    pub traffic: Traffic,
+    /// The most memory that all processes held, in bytes, where the system says it.
+    pub peak_memory: Option<u64>,
     /// The run's directory, if it has one.
     pub directory: Option<PathBuf>,
     /// What it wrote, in its directory.

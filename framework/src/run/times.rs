@@ -28,8 +28,14 @@ pub struct Times {
     pub setup: Spread,
     /// Computing in the time loop.
     pub compute: Spread,
-    /// Communicating, and waiting for others, in the time loop.
+    /// Communicating, and waiting for others, in the time loop: the three below together.
     pub communication: Spread,
+    /// Of it, putting messages together and taking them apart.
+    pub constructing: Spread,
+    /// Of it, in calls that send, or start something.
+    pub sending: Spread,
+    /// Of it, in calls that receive, wait or need other ranks.
+    pub waiting: Spread,
     /// Writing output, communication for it included.
     pub output: Spread,
     /// Verification and checksum.
@@ -55,15 +61,18 @@ impl Readings {
     /// The account over all ranks. Collective.
     pub fn account(&self, comm: &Comm) -> Result<Times> {
         let busy = self.time_loop.saturating_sub(self.spent.output);
-        let compute = busy.saturating_sub(self.spent.communication);
+        let compute = busy.saturating_sub(self.spent.communication());
         let mine = [
             self.setup,
             compute,
-            self.spent.communication,
+            self.spent.communication(),
             self.spent.output,
             self.verification,
             busy,
             self.setup + self.time_loop + self.verification,
+            self.spent.constructing,
+            self.spent.sending,
+            self.spent.waiting,
         ]
         .map(|time| time.as_secs_f64());
         let (min, max) = (comm.allreduce(mine, Min)?, comm.allreduce(mine, Max)?);
@@ -74,6 +83,9 @@ impl Readings {
             setup: spread(0),
             compute: spread(1),
             communication: spread(2),
+            constructing: spread(7),
+            sending: spread(8),
+            waiting: spread(9),
             output: spread(3),
             verification: spread(4),
             steps: max[5],
@@ -108,7 +120,7 @@ mod tests {
             let readings = Readings {
                 setup: second(1),
                 time_loop: second(10 + rank),
-                spent: Spent { communication: second(2), output: second(3) },
+                spent: Spent { waiting: second(2), output: second(3), ..Spent::default() },
                 verification: second(1),
                 ..Readings::default()
             };

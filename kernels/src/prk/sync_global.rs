@@ -1,11 +1,12 @@
 //! `sync_global`: global synchronisation, by strings that nobody can continue with before everybody has sent.
 //!
-//! In each iteration all ranks' strings are brought together on every rank, which then takes a string of its own from every P-th
-//! character. So characters are permuted and their sum stays what it was.
+//! In each iteration all strings, one of every thread of every rank, are brought together on every rank, and each thread then takes a
+//! string of its own from every P-th character. So characters are permuted and their sum stays what it was.
 
 use super::{at_least_one, part};
 use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::{Comm, Error, Result, op};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -20,11 +21,13 @@ pub struct SyncGlobal {
     pub length: usize,
 }
 
-/// This rank's string, and all of them one behind the other.
+/// The strings of this rank's threads one behind the other, and all ranks' ones.
 pub struct Strings {
     own: Vec<u8>,
     pub(super) all: Vec<u8>,
     lengths: Vec<usize>,
+    /// Threads of each rank.
+    threads: usize,
     sum: u64,
     done: u64,
 }
@@ -55,11 +58,15 @@ impl Kernel for SyncGlobal {
     }
 
     fn init(&self, comm: &Comm) -> Result<Strings> {
-        let lengths: Vec<usize> =
-            (0..comm.size()).map(|rank| part(self.length, rank, comm.size()).len()).collect();
-        let own: Vec<u8> = DIGITS.iter().copied().cycle().take(lengths[comm.rank()]).collect();
+        let threads = comm.allreduce(rayon::current_num_threads(), op::Min)?;
+        let strings = comm.size() * threads;
+        let of = |string: usize| part(self.length, string, strings).len();
+        let strings_of = |rank: usize| (rank * threads..(rank + 1) * threads).map(of);
+        let lengths: Vec<usize> = (0..comm.size()).map(|rank| strings_of(rank).sum()).collect();
+        let own = strings_of(comm.rank()).flat_map(|length| DIGITS.iter().copied().cycle().take(length));
+        let own: Vec<u8> = own.collect();
         let sum = comm.allreduce(digits(&own), op::Sum)?;
-        Ok(Strings { own, all: vec![b'9'; self.length], lengths, sum, done: 0 })
+        Ok(Strings { own, all: vec![b'9'; self.length], lengths, threads, sum, done: 0 })
     }
 
     fn steps(&self) -> Option<u64> {
@@ -69,16 +76,30 @@ impl Kernel for SyncGlobal {
     fn step(
         &self,
         comm: &Comm,
-        Strings { own, all, lengths, done, .. }: &mut Strings,
+        Strings { own, all, lengths, threads, done, .. }: &mut Strings,
     ) -> Result<ControlFlow<()>> {
-        let even = self.length.is_multiple_of(comm.size());
+        let even = lengths.iter().all(|&length| length == lengths[0]);
+        let (threads, strings) = (*threads, *threads * comm.size());
         for _ in 0..BATCH.min(self.iterations - *done) {
             match even {
                 true => comm.allgather_into(own, all)?,
                 false => comm.allgatherv_into(own, all, &lengths[..])?,
             }
-            let every = all[comm.rank()..].iter().step_by(comm.size());
-            own.iter_mut().zip(every).for_each(|(own, &character)| *own = character);
+            let first = comm.rank() * threads;
+            if threads == 1 {
+                pick(own, all, first, strings);
+            } else {
+                let mut rest = &mut own[..];
+                let mut own = Vec::with_capacity(threads);
+                for string in first..first + threads {
+                    own.push(
+                        rest.split_off_mut(..part(self.length, string, strings).len()).unwrap_or_default(),
+                    );
+                }
+                own.par_iter_mut()
+                    .enumerate()
+                    .for_each(|(thread, own)| pick(own, all, first + thread, strings));
+            }
             *done += 1;
         }
         Ok(ControlFlow::Continue(()))
@@ -95,6 +116,24 @@ impl Kernel for SyncGlobal {
 
     fn quoted(&self, _: &Strings, timed: Timed) -> Vec<Quoted> {
         vec![Quoted::in_all("synch/s", self.iterations as f64, timed.seconds)]
+    }
+}
+
+/// Every `of`-th character, from the one with number `first` on.
+fn pick(own: &mut [u8], all: &[u8], first: usize, of: usize) {
+    /// With a number that the compiler knows there are instructions for it.
+    fn known<const OF: usize>(own: &mut [u8], all: &[u8], first: usize) {
+        let groups = all.as_chunks::<OF>().0;
+        own.iter_mut().zip(groups).for_each(|(own, group)| *own = group[first]);
+    }
+    match of {
+        1 => own.copy_from_slice(all),
+        2 if all.len().is_multiple_of(2) => known::<2>(own, all, first),
+        4 if all.len().is_multiple_of(4) => known::<4>(own, all, first),
+        _ => {
+            let every = all[first..].iter().step_by(of);
+            own.iter_mut().zip(every).for_each(|(own, &character)| *own = character);
+        }
     }
 }
 

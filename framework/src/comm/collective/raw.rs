@@ -13,6 +13,7 @@ use crate::comm::request::{Owned, Request};
 use crate::comm::scope::Scope;
 use crate::comm::watched::Trace;
 use crate::engine::{self, Call, Collective, Layout, Reduction, Side, Span};
+use crate::timing::Doing;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -188,7 +189,7 @@ impl Comm {
         site: Site,
         part: &Part<'_, '_, T>,
     ) -> Result<(engine::Request, Trace)> {
-        let _timed = self.inner.clock.communicating();
+        let _timed = self.inner.clock.communicating(Doing::Sending);
         let part = part.raw();
         let trace = self.inner.starting(&part, site.place);
         // SAFETY: as in `perform`; for how long, the caller vouches.

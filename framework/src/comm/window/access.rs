@@ -11,6 +11,7 @@ use crate::comm::op::Builtin;
 use crate::engine::window::How;
 use crate::engine::{Outcome, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::timing::Doing;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -108,7 +109,7 @@ pub(super) fn within<'env, T: Element, Kind, R>(
         Access { raw, reach, pending: &pending, element: PhantomData, scope: PhantomData, env: PhantomData };
     let result = f(&access);
     let ended = {
-        let _timed = raw.comm.inner.clock.communicating();
+        let _timed = raw.comm.inner.clock.communicating(Doing::Waiting);
         end()
     };
     if ended.is_ok() {
@@ -174,7 +175,7 @@ impl<'scope, 'env, T: Element, Kind> Access<'scope, 'env, T, Kind> {
         f: impl FnOnce() -> Outcome<()>,
     ) -> Result<()> {
         self.raw.note(how, target, at, len, place);
-        let _timed = self.raw.comm.inner.clock.communicating();
+        let _timed = self.raw.comm.inner.clock.communicating(Doing::Sending);
         self.pending.set(self.raw.engine.lends());
         f().map_err(|fault| self.raw.fault(call, place, fault))
     }

@@ -8,6 +8,7 @@ use super::{Element, Held, Raw, Window};
 use crate::engine::window::Step;
 use crate::engine::{Outcome, Place};
 use crate::error::Result;
+use crate::timing::Doing;
 use crate::watch::Name;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -252,7 +253,7 @@ impl<'scope, T: Element> Sharing<'scope, '_, T> {
     }
 
     fn timed<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _timed = self.raw.comm.inner.clock.communicating();
+        let _timed = self.raw.comm.inner.clock.communicating(Doing::Waiting);
         f()
     }
 

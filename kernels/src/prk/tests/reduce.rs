@@ -22,7 +22,7 @@ fn one_wrong_element_is_noticed() {
         }
         // The sum is rank 0's alone.
         if world.rank() == 0 {
-            vectors.vector[1000] += 1e-6;
+            vectors.vectors[0][1000] += 1e-6;
         }
         assert!(matches!(SMALL.verify(world, &mut vectors)?, Verdict::Failed(_)));
         Ok(())
