@@ -1,6 +1,6 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{bench, doctor, info, list, run, submit, top};
+use crate::{bench, compare, doctor, info, list, run, submit, top};
 use clap::Parser;
 use rankine::run::{Entry, JobFile, nearest, show};
 use rankine::{Error, Result};
@@ -58,6 +58,8 @@ pub enum Command {
         #[command(subcommand)]
         what: bench::Bench,
     },
+    /// When messages are worth it: a kernel as ranks, as threads and as both, over a sweep of sizes
+    Compare(compare::Compare),
     /// What each rank of a running job is doing, those in trouble first
     Top {
         /// The run's directory [default: the newest in runs/]
@@ -113,6 +115,7 @@ impl Command {
             Command::Run { words } => run::run(words),
             Command::Submit { words } => submit::submit(words),
             Command::Bench { what } => bench::bench(what),
+            Command::Compare(wanted) => compare::compare(&wanted),
             Command::Top { run, once, json, every } => top::top(run, once, json, every),
             Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
         }

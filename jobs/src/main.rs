@@ -3,8 +3,11 @@
 
 mod bench;
 mod cli;
+mod compare;
 mod doctor;
+mod forms;
 mod info;
+mod limits;
 mod list;
 mod run;
 mod submit;

@@ -13,6 +13,7 @@ mod operation;
 mod pages;
 mod pinning;
 mod plot;
+mod prk;
 mod report;
 mod sparse;
 mod stage;
@@ -56,6 +57,10 @@ pub enum Bench {
     /// Alone it measures the Local engine, under mpirun the Mpi engine:
     /// mpirun -n 2 rankine bench files --folder /scratch
     Files(files::Files),
+    /// The Parallel Research Kernels as ranks, as threads and beside the collection's own programs
+    ///
+    /// Start it without a launcher: it starts its jobs by itself. rankine bench prk --peers prk/MPI1
+    Prk(prk::Prk),
 }
 
 /// How it is measured.
@@ -99,6 +104,7 @@ pub fn bench(bench: Bench) -> Result<()> {
         Bench::Sparse(wanted) => sparse::bench(wanted),
         Bench::Watch(wanted) => watch::watch(&wanted),
         Bench::Files(wanted) => files::bench(wanted),
+        Bench::Prk(wanted) => prk::bench(&wanted),
     }
 }
 
