@@ -31,6 +31,7 @@ pub mod output;
 pub mod particles;
 mod pipeline;
 mod redistribute;
+mod refinement;
 pub mod run;
 pub mod sparse;
 mod stop;
@@ -65,6 +66,7 @@ pub use memory::Memory;
 pub use pipeline::Pipeline;
 pub use rankine_derive::{Bits, Element, Number, Ordered};
 pub use redistribute::{Ends, Redistribution};
+pub use refinement::Refinement;
 pub use run::{Run, main};
 
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.

@@ -13,9 +13,10 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 8] {
+pub const fn all() -> [Entry; 9] {
     [
         Entry::of::<Heat3d>(),
+        Entry::of::<prk::Amr>(),
         Entry::of::<prk::Dgemm>(),
         Entry::of::<prk::Nstream>(),
         Entry::of::<prk::P2p>(),

@@ -264,7 +264,7 @@ fn global<const D: usize>(start: [usize; D], place: [usize; 4]) -> [usize; D] {
 }
 
 /// Calls `each` with parts of `planes` and the number of their first plane, on the rank's threads.
-fn in_slabs<T: Element>(planes: &mut [T], plane: usize, each: impl Fn(usize, &mut [T]) + Sync) {
+pub(crate) fn in_slabs<T: Element>(planes: &mut [T], plane: usize, each: impl Fn(usize, &mut [T]) + Sync) {
     let (count, threads) = (planes.len() / plane.max(1), rayon::current_num_threads());
     if count == 0 {
         return;

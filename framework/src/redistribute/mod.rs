@@ -123,8 +123,9 @@ impl<T: Element, const D: usize> Redistribution<T, D> {
     /// As [`run`](Redistribution::run); a field that is missing, or one too many.
     #[track_caller]
     pub fn run_parts(&mut self, from: Option<&Field<T, D>>, to: Option<&mut Field<T, D>>) -> Result<()> {
-        self.check("from", from, &self.from)?;
-        self.check("to", to.as_deref(), &self.to)?;
+        let (here, rank) = (Location::caller(), self.exchange.comm().rank());
+        fits("redistribution: from", from, self.from.as_ref(), rank, here)?;
+        fits("redistribution: to", to.as_deref(), self.to.as_ref(), rank, here)?;
         let [source, target] = [from.map(place), to.as_deref().map(place)]
             .map(|array| array.unwrap_or((Place { base: 0, strides: [0; D] }, [0; D])));
         // The target's strides in the order of the source's axes.
@@ -191,36 +192,39 @@ impl<T: Element, const D: usize> Redistribution<T, D> {
     pub fn sent(&self) -> usize {
         self.exchange.sent()
     }
-
-    #[track_caller]
-    fn check(&self, what: &str, field: Option<&Field<T, D>>, grid: &Option<Grid<D>>) -> Result<()> {
-        let place = Location::caller();
-        let wrong = |is: String| {
-            Err(Error::usage(format!("redistribution: {what}: {is}"))
-                .help("give a field on the grid that the plan was made for")
-                .on_rank(self.exchange.comm().rank())
-                .at(place))
-        };
-        match (field, grid) {
-            (Some(field), Some(grid)) if !field.grid().same(grid) => {
-                wrong(format!("the field is on {:?}, the plan is for {grid:?}", field.grid()))
-            }
-            (Some(field), Some(_)) if field.staggering() != [false; D] => {
-                wrong("the field lies on faces, the plan is for cells".to_string())
-            }
-            (None, Some(grid)) => wrong(format!("no field on {grid:?}")),
-            (Some(field), None) => {
-                wrong(format!("a field on {:?}, of which this rank's plan has none", field.grid()))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl<T: Element, const D: usize> std::fmt::Debug for Redistribution<T, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Redistribution from {:?} to {:?}, axes {:?}", self.from, self.to, self.axes)
     }
+}
+
+/// Whether a field is the one that a plan for cells of `grid` asks for, or its lack.
+pub(crate) fn fits<T: Element, const D: usize>(
+    what: &str,
+    field: Option<&Field<T, D>>,
+    grid: Option<&Grid<D>>,
+    rank: usize,
+    place: &Location<'_>,
+) -> Result<()> {
+    let is = match (field, grid) {
+        (Some(field), Some(grid)) if !field.grid().same(grid) => {
+            format!("the field is on {:?}, the plan is for {grid:?}", field.grid())
+        }
+        (Some(field), Some(_)) if field.staggering() != [false; D] => {
+            "the field lies on faces, the plan is for cells".to_string()
+        }
+        (None, Some(grid)) => format!("no field on {grid:?}"),
+        (Some(field), None) => {
+            format!("a field on {:?}, of which this rank's plan has none", field.grid())
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::usage(format!("{what}: {is}"))
+        .help("give a field on the grid that the plan was made for")
+        .on_rank(rank)
+        .at(place))
 }
 
 /// Where the owned cells of a field lie in its storage, and the first one's global index.

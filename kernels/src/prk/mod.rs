@@ -5,6 +5,7 @@
 //! specification's, so the same numbers can be given to both; the restrictions that come from a reference's way of cutting its
 //! data (square or even numbers of ranks) are not. The first iteration comes before the clock, as there.
 
+pub mod amr;
 pub mod dgemm;
 pub mod nstream;
 pub mod p2p;
@@ -13,6 +14,7 @@ pub mod stencil;
 pub mod sync_global;
 pub mod transpose;
 
+pub use amr::Amr;
 pub use dgemm::Dgemm;
 pub use nstream::Nstream;
 pub use p2p::P2p;

@@ -1,5 +1,6 @@
 //! The kernels on many ranks and threads: right answers validate, damaged ones do not, and what cannot be is refused.
 
+mod amr;
 mod dgemm;
 mod nstream;
 mod p2p;
