@@ -6,10 +6,11 @@
 //! sweep of a grid; the weights of a refinement are as much larger as its points are closer. How the work is balanced
 //! is a parameter.
 
+use super::stencil::{Shape, Stencil, Term, sweep};
 use super::{at_least_one, bytes};
 use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::op::Max;
-use rankine::{Block, Comm, Error, Field, Grid, Norm, Refinement, Result};
+use rankine::{Block, Comm, Error, Field, Grid, Norm, Refinement, Result, Wall};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -75,11 +76,11 @@ pub struct Refined {
     pub(super) level: Option<Level>,
 }
 
-/// The two fields of a grid, and the stencil's weights one point away, two, and so on.
+/// The two fields of a grid, and its stencil.
 pub struct Level {
     pub(super) input: Field<f64, 2>,
     pub(super) output: Field<f64, 2>,
-    weights: Vec<f64>,
+    terms: Vec<Term>,
 }
 
 impl Kernel for Amr {
@@ -110,12 +111,13 @@ impl Kernel for Amr {
             let what = format!("--duration {duration}: not from 1 to --period {period}");
             return refused(what, "a refinement lives until the next one at most");
         }
-        let Some(fine) = self.fine() else {
+        let fine = self.fine();
+        if fine.checked_mul(fine).is_none() {
             let what =
                 format!("--refine-level {}: the points of a refinement cannot be counted", self.refine_level);
             return refused(what, "refine fewer times");
-        };
-        if size.min(fine) / 2 < radius {
+        }
+        if (size.min(fine) - 1) / 2 < radius {
             let what =
                 format!("--radius {radius}: the stencil is wider than a grid of {} points", size.min(fine));
             return refused(what, "take a smaller radius, or larger grids");
@@ -151,7 +153,7 @@ impl Kernel for Amr {
         let background = self.background_ranks(ranks);
         let coarse = square(self.size).div_ceil(background as u128);
         // Two fields, and what is between them and the background while they are filled.
-        let all = 4 * square(self.fine().unwrap_or(1 << 32));
+        let all = 4 * square(self.fine());
         let fine = 24
             * match self.balance {
                 Balance::FineGrain => all.div_ceil(self.spread.unwrap_or(ranks) as u128),
@@ -190,24 +192,21 @@ impl Kernel for Amr {
             });
         }
         let level = |grid: &Grid<2>, factor: usize, value: fn([usize; 2]) -> f64| -> Result<Level> {
-            let weight = |k: usize| factor as f64 / (2 * k * self.radius) as f64;
-            Ok(Level {
-                input: Field::from_fn(grid, value)?,
-                output: Field::new(grid, 0.0)?,
-                weights: (1..=self.radius).map(weight).collect(),
-            })
+            let mut terms = self.stencil(self.size).terms();
+            terms.iter_mut().for_each(|term| term.weight *= factor as f64);
+            // Nothing reads beyond the edge.
+            let walls = [[Wall::Given; 2]; 2];
+            let [input, output] =
+                [Field::from_fn(grid, value)?, Field::new(grid, 0.0)?].map(|field| field.walls(walls));
+            Ok(Level { input, output, terms })
         };
         let refined = plans.into_iter().map(|plan| {
             let points = plan.fine().map(|grid| level(grid, plan.factor(), |_| 0.0)).transpose()?;
             Ok(Refined { plan, level: points })
         });
-        let mut hierarchy = Hierarchy {
-            refined: comm.agree(refined.collect())?,
-            background: comm.agree(grid.map(|grid| level(&grid, 1, |[y, x]| (y + x) as f64)).transpose())?,
-            done: 0,
-        };
-        hierarchy.background.iter_mut().try_for_each(|level| level.input.exchange())?;
-        Ok(hierarchy)
+        let refined = comm.agree(refined.collect())?;
+        let background = grid.map(|grid| level(&grid, 1, |[y, x]| (y + x) as f64)).transpose();
+        Ok(Hierarchy { refined, background: comm.agree(background)?, done: 0 })
     }
 
     fn steps(&self) -> Option<u64> {
@@ -223,22 +222,20 @@ impl Kernel for Amr {
         let (turn, age) = (*done / self.period % 4, *done % self.period);
         let Refined { plan, level } = &mut refined[turn as usize];
         if age == 0 {
-            plan.prolong(
-                background.as_ref().map(|level| &level.input),
-                level.as_mut().map(|level| &mut level.input),
-            )?;
-            level.iter_mut().try_for_each(|level| level.input.exchange())?;
+            let coarse = background.as_ref().map(|level| &level.input);
+            plan.prolong(coarse, level.as_mut().map(|level| &mut level.input))?;
         }
+        let sweep = |Level { input, output, terms }: &mut Level| sweep(input, output, self.radius, terms);
         if let Some(level) = level.as_mut().filter(|_| age < self.duration) {
-            (0..self.sub_iterations).try_for_each(|_| level.sweep())?;
+            (0..self.sub_iterations).try_for_each(|_| sweep(level))?;
         }
-        background.iter_mut().try_for_each(Level::sweep)?;
+        background.iter_mut().try_for_each(sweep)?;
         *done += 1;
         Ok(ControlFlow::Continue(()))
     }
 
     fn verify(&self, comm: &Comm, hierarchy: &mut Hierarchy) -> Result<Verdict> {
-        let (done, fine) = (hierarchy.done, self.fine().unwrap_or(0) as f64);
+        let done = hierarchy.done;
         let levels = std::iter::once(&hierarchy.background);
         let mut norms = Vec::new();
         for level in levels.chain(hierarchy.refined.iter().map(|refined| &refined.level)) {
@@ -250,17 +247,18 @@ impl Kernel for Amr {
         }
         comm.allreduce_in_place(&mut norms, Max)?;
         // What each is a sum over, and the mean that it should come to.
-        let size = self.size as f64;
+        let active = [self.size, self.fine()].map(|size| self.stencil(size).active());
+        let all = [self.size, self.fine()].map(|size| (size as f64).powi(2));
         let mut expected =
-            vec![(self.interior(size), 2.0 * done as f64), (size * size, size - 1.0 + done as f64)];
+            vec![(active[0], 2.0 * done as f64), (all[0], (self.size - 1) as f64 + done as f64)];
         for (turn, refined) in (0..).zip(&hierarchy.refined) {
-            expected.push((self.interior(fine), 2.0 * self.sweeps(turn, done)));
+            expected.push((active[1], 2.0 * self.sweeps(turn, done)));
             let start: usize = refined.plan.part().start.iter().sum();
             let filled = self.last_birth(turn, done).map_or(0.0, |born| {
                 let since = (done - born).min(self.duration) as f64 * self.sub_iterations as f64;
                 (start + self.refined_size - 1) as f64 + born as f64 + since
             });
-            expected.push((fine * fine, filled));
+            expected.push((all[1], filled));
         }
         let grids = ["background", "refinement 0", "refinement 1", "refinement 2", "refinement 3"];
         let names = grids.iter().flat_map(|grid| [format!("out, {grid}"), format!("in, {grid}")]);
@@ -282,15 +280,14 @@ impl Kernel for Amr {
 
 impl Amr {
     /// Points along each side of a refinement.
-    fn fine(&self) -> Option<usize> {
-        let factor = 1usize.checked_shl(self.refine_level)?;
-        let points = self.refined_size.checked_sub(1)?.checked_mul(factor)?.checked_add(1)?;
-        points.checked_mul(points).map(|_| points)
+    fn fine(&self) -> usize {
+        let factor = 1usize.checked_shl(self.refine_level).unwrap_or(usize::MAX);
+        (self.refined_size - 1).saturating_mul(factor).saturating_add(1)
     }
 
-    /// Points of a grid whose stencil lies within it.
-    fn interior(&self, side: f64) -> f64 {
-        (side - 2.0 * self.radius as f64).powi(2)
+    /// What is done on a grid of so many points along each side.
+    fn stencil(&self, size: usize) -> Stencil {
+        Stencil { iterations: self.iterations, size, radius: self.radius, shape: Shape::Star }
     }
 
     /// How many ranks, the first ones, have the background.
@@ -299,10 +296,9 @@ impl Amr {
             return ranks;
         }
         let lives = self.duration as f64 / self.period as f64 * self.sub_iterations as f64;
-        let fine = self.interior(self.fine().unwrap_or(0) as f64) * lives;
-        let slowest = |background: usize| {
-            (self.interior(self.size as f64) / background as f64).max(fine / (ranks - background) as f64)
-        };
+        let [coarse, fine] = [self.size, self.fine()].map(|size| self.stencil(size).active());
+        let slowest =
+            |background: usize| (coarse / background as f64).max(fine * lives / (ranks - background) as f64);
         (1..ranks).min_by(|&a, &b| slowest(a).total_cmp(&slowest(b))).unwrap_or(1)
     }
 
@@ -327,51 +323,12 @@ impl Amr {
     /// Points updated in a timed iteration and floating-point operations, on average, as the specification counts them: of the
     /// untimed iteration it leaves out one sweep of the first refinement, and the interpolation.
     fn counted(&self) -> (f64, f64) {
-        let (iterations, fine) = (self.iterations as f64, self.fine().unwrap_or(0) as f64);
-        let sweeps: f64 =
-            (0..4).map(|turn| self.sweeps(turn, self.iterations.saturating_add(1))).sum::<f64>() - 1.0;
-        let updates = self.interior(self.size as f64) * iterations + self.interior(fine) * sweeps;
+        let (iterations, fine) = (self.iterations as f64, self.fine() as f64);
+        let sweeps = (0..4).map(|turn| self.sweeps(turn, self.iterations.saturating_add(1)));
+        let [background, refinement] = [self.size, self.fine()].map(|size| self.stencil(size));
+        let updates = background.active() * iterations + refinement.active() * (sweeps.sum::<f64>() - 1.0);
         let births = if self.refine_level > 0 { (self.iterations / self.period) as f64 } else { 0.0 };
         let interpolation = births * 3.0 * fine * (fine + self.refined_size as f64);
-        let stencil = (4 * self.radius + 1) as f64;
-        (updates / iterations, (updates * (2.0 * stencil + 1.0) + interpolation) / iterations)
-    }
-}
-
-impl Level {
-    /// Adds the stencil of `in` to `out` wherever it lies within the grid, and then 1 to `in`.
-    fn sweep(&mut self) -> Result<()> {
-        let Level { input, output, weights } = self;
-        let ([height, width], radius, reader) = (input.points(), weights.len(), input.reader());
-        output.update(|out, at| {
-            let [y, x] = at.start();
-            let (first, end) = (radius.saturating_sub(x), (width - radius).saturating_sub(x).min(out.len()));
-            if (radius..height - radius).contains(&y) && first < end {
-                let row = |offset: [isize; 2]| &at.of_at(&reader, offset)[first..end];
-                star(&mut out[first..end], weights, row);
-            }
-        })?;
-        input.update(|values, _| values.iter_mut().for_each(|value| *value += 1.0))
-    }
-}
-
-/// Adds the star stencil of the rows at some offsets to a row.
-#[inline(always)]
-fn star<'a>(out: &mut [f64], weights: &[f64], row: impl Fn([isize; 2]) -> &'a [f64]) {
-    let arms = |k: isize| [row([0, k]), row([0, -k]), row([k, 0]), row([-k, 0])];
-    match *weights {
-        [near, far] => add(out, [arms(1), arms(2)], [near, far]),
-        _ => (1..).zip(weights).for_each(|(k, &weight)| add(out, [arms(k)], [weight])),
-    }
-}
-
-/// Adds what the points beyond less those before come to, by weights.
-#[inline(always)]
-fn add<const R: usize>(out: &mut [f64], arms: [[&[f64]; 4]; R], weights: [f64; R]) {
-    let arms = arms.map(|arm| arm.map(|row| &row[..out.len()]));
-    for (i, out) in out.iter_mut().enumerate() {
-        for ([right, left, below, above], weight) in arms.iter().zip(weights) {
-            *out += weight * ((right[i] - left[i]) + (below[i] - above[i]));
-        }
+        (updates / iterations, (updates * background.flops() + interpolation) / iterations)
     }
 }

@@ -48,9 +48,9 @@ pub struct Grids {
 
 /// A point and the one opposite, whose weight is the negative.
 #[derive(Clone, Copy, Debug)]
-struct Term {
+pub(super) struct Term {
     offset: [isize; 2],
-    weight: f64,
+    pub weight: f64,
 }
 
 /// Terms that one pass over a row sums up, and points that it sums in registers.
@@ -103,21 +103,7 @@ impl Kernel for Stencil {
     }
 
     fn step(&self, _: &Comm, grids: &mut Grids) -> Result<ControlFlow<()>> {
-        let Grids { input, output, terms, .. } = grids;
-        let inner = self.radius..self.size - self.radius;
-        input.update_behind(
-            output,
-            |out, near| {
-                let [y, x] = near.start();
-                let columns = inner.start.saturating_sub(x)..inner.end.saturating_sub(x).min(out.len());
-                if inner.contains(&y) && !columns.is_empty() {
-                    terms
-                        .chunks(TERMS)
-                        .for_each(|terms| add(&mut out[columns.clone()], columns.start, near, terms));
-                }
-            },
-            |input, _| input.iter_mut().for_each(|value| *value += 1.0),
-        )?;
+        sweep(&mut grids.input, &mut grids.output, self.radius, &grids.terms)?;
         grids.done += 1;
         Ok(ControlFlow::Continue(()))
     }
@@ -144,13 +130,13 @@ impl Kernel for Stencil {
 
 impl Stencil {
     /// Points that have all their neighbours.
-    fn active(&self) -> f64 {
+    pub(super) fn active(&self) -> f64 {
         ((self.size - 2 * self.radius) as f64).powi(2)
     }
 
     /// As the specification counts: a multiplication and an addition for each point of the stencil, the one in the middle
     /// included, and the increment.
-    fn flops(&self) -> f64 {
+    pub(super) fn flops(&self) -> f64 {
         let points = match self.shape {
             Shape::Star => 4 * self.radius + 1,
             Shape::Compact => (2 * self.radius + 1).pow(2),
@@ -158,7 +144,7 @@ impl Stencil {
         (2 * points + 1) as f64
     }
 
-    fn terms(&self) -> Vec<Term> {
+    pub(super) fn terms(&self) -> Vec<Term> {
         let radius = self.radius as f64;
         let mut terms = Vec::new();
         for far in 1..=self.radius as isize {
@@ -179,6 +165,29 @@ impl Stencil {
         }
         terms
     }
+}
+
+/// One iteration: adds the terms to `output` wherever they are all within the grid, and then 1 to `input`.
+pub(super) fn sweep(
+    input: &mut Field<f64, 2>,
+    output: &mut Field<f64, 2>,
+    radius: usize,
+    terms: &[Term],
+) -> Result<()> {
+    let [rows, columns] = input.points().map(|size| radius..size - radius);
+    input.update_behind(
+        output,
+        |out, near| {
+            let [y, x] = near.start();
+            let columns = columns.start.saturating_sub(x)..columns.end.saturating_sub(x).min(out.len());
+            if rows.contains(&y) && !columns.is_empty() {
+                terms
+                    .chunks(TERMS)
+                    .for_each(|terms| add(&mut out[columns.clone()], columns.start, near, terms));
+            }
+        },
+        |input, _| input.iter_mut().for_each(|value| *value += 1.0),
+    )
 }
 
 /// Adds up to [`TERMS`] terms to points of a row, the first of which is `skip` behind the row's first.

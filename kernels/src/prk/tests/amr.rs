@@ -100,6 +100,7 @@ fn what_cannot_be_is_refused() {
     refuses(&Amr { size: 1, ..SMALL }, 1, "--size 1");
     refuses(&Amr { refined_size: 1, ..SMALL }, 1, "--refined-size 1");
     refuses(&Amr { refined_size: 24, ..SMALL }, 1, "--refined-size 24: more points than --size 23");
+    refuses(&Amr { size: 4, refined_size: 2, ..SMALL }, 1, "wider than a grid of 4");
     refuses(&Amr { radius: 0, ..SMALL }, 1, "--radius 0");
     refuses(&Amr { radius: 12, ..SMALL }, 1, "--radius 12: the stencil is wider than a grid of 23");
     refuses(&Amr { refined_size: 3, refine_level: 0, ..SMALL }, 1, "wider than a grid of 3");
