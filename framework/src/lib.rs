@@ -43,7 +43,7 @@ pub mod watch;
 pub use bytemuck;
 pub use collection::DistVec;
 pub use comm::{
-    ANY_SOURCE, ANY_TAG, Bits, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
+    ANY_SOURCE, ANY_TAG, Bits, Buckets, Buffer, Builtin, Cart, Comm, Comparison, Element, Graph, Group, Kind,
     NeighborPlan, Number, Op, Ordered, OwnedRecv, OwnedSend, RankRange, Request, Scalar, Scope, Source,
     Status, TAG_MAX, Tag, Test, Topology, dims_create,
 };

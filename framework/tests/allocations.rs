@@ -284,6 +284,29 @@ fn redistributions() {
     }
 }
 
+/// Rounds of buckets of all lengths, filled and given out.
+#[test]
+fn buckets() {
+    for (ranks, room) in [(1, 10), (2, 5), (2, 30_000), (3, 4)] {
+        testing::try_ranks(ranks, true, |world| {
+            let mut buckets = world.buckets(room)?;
+            let mut round = 0;
+            let rounds = |world: &Comm| {
+                for _ in 0..3 {
+                    for dest in 0..world.size() {
+                        (0..room >> (round % 3)).for_each(|item| buckets.put(dest, item as u64));
+                    }
+                    round += 1;
+                    assert!(buckets.exchange()?.all(|(_, items)| items.len() <= room));
+                }
+                buckets.finish().map(drop)
+            };
+            nothing_allocated("buckets", rounds, world)
+        })
+        .unwrap_or_else(|error| panic!("{ranks} ranks, {room} items: {error}"));
+    }
+}
+
 /// A product's messages, buffers and ghosts are those of the one before, on any engine's terms: values inside a letter, and lent.
 #[test]
 fn sparse_products() {

@@ -13,13 +13,14 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 9] {
+pub const fn all() -> [Entry; 10] {
     [
         Entry::of::<Heat3d>(),
         Entry::of::<prk::Amr>(),
         Entry::of::<prk::Dgemm>(),
         Entry::of::<prk::Nstream>(),
         Entry::of::<prk::P2p>(),
+        Entry::of::<prk::Random>(),
         Entry::of::<prk::Reduce>(),
         Entry::of::<prk::Stencil>(),
         Entry::of::<prk::SyncGlobal>(),

@@ -5,6 +5,7 @@
 
 mod alltoallv_grid;
 pub(crate) mod backstage;
+mod buckets;
 mod cartesian;
 mod collective;
 mod create;
@@ -34,6 +35,7 @@ mod view;
 mod watched;
 pub mod window;
 
+pub use buckets::Buckets;
 pub use cartesian::Cart;
 pub use collective::{Blocks, CollectivePlan, OwnedCollective, Vectors};
 pub use dims::dims_create;

@@ -5,6 +5,7 @@
 //! on the Mpi engine. A case is a function of a communicator, and knows of no engine.
 
 mod alltoallw;
+mod buckets;
 #[cfg(feature = "hdf5")]
 mod checkpoints;
 mod collections;
@@ -182,6 +183,7 @@ fn always() -> Vec<Case> {
         values: 2, Any [never_mixed_with_elements];
         values: 1, Buffered [to_self];
         sparse: 1, Any [patterns, random_graphs_one_after_the_other, a_rank_that_errs_is_alone, slices_from_anywhere, sparse_values];
+        buckets: 1, Any [a_round_comes_with_the_next, two_at_once, more_than_there_is_room_for];
         grid_alltoall: 1, Any [agrees_with_alltoallv, wrong_number_of_messages];
         views: 1, Any [any_layout_to_any_layout, views_come_back, tested_until_done, bad_ranks_and_types, failed_scope_takes_back, alltoall_transposes, alltoall_with_a_wrong_length];
         alltoallw: 1, Any [every_pair_its_type, pairs_that_are_not_named, refused_and_failed];

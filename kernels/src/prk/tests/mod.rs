@@ -4,6 +4,7 @@ mod amr;
 mod dgemm;
 mod nstream;
 mod p2p;
+mod random;
 mod reduce;
 mod stencil;
 mod sync_global;
