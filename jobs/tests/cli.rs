@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    bad_input_is_refused, benches_print_their_tables, ended, files, json, rankine, refused, runs_agree,
+    bad_input_is_refused, benches_print_their_tables, ended, files, json, rankine, refused,
+    research_kernels_validate, runs_agree,
 };
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +38,61 @@ fn ranks_agree() {
 }
 
 #[test]
+fn the_research_kernels_validate() {
+    for ranks in [1, 3, 4] {
+        research_kernels_validate(&local, ranks);
+    }
+    let threads = |folder: &Path, ranks: usize, words: &[&str]| {
+        let mut command = local(folder, ranks, words);
+        command.args(["--threads", "2"]);
+        command
+    };
+    research_kernels_validate(&threads, 1);
+    research_kernels_validate(&threads, 2);
+}
+
+#[test]
+fn kernels_are_compared_in_all_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text = works(root, "compare nstream --turns 1 --seconds 0.01 --sweep length=1000,20000 --out out");
+    for word in
+        ["length 1000", "length 20000", "2 ranks", "1 rank x 2 threads", "2 ranks x 2 threads", "waiting"]
+    {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let sentence = text.lines().last().unwrap();
+    assert!(sentence.ends_with('.') && sentence.contains("since"), "{sentence}");
+    assert!(std::fs::read(root.join("out/compare.png")).unwrap().starts_with(b"\x89PNG"));
+    let report = json(root.join("out/compare.json"));
+    assert_eq!(report["sizes"].as_array().unwrap().len(), 2);
+    assert!(sentence.contains(report["verdict"].as_str().unwrap()));
+    // Ranks that exchange halos have sent something, and one alone has not.
+    let words = "compare stencil --turns 1 --seconds 0.01 --sweep size=64 --json -- --radius 1";
+    let report: serde_json::Value = serde_json::from_str(&works(root, words)).unwrap();
+    let forms = report["sizes"][0]["forms"].as_array().unwrap();
+    assert!(forms.iter().all(|of| {
+        let sent = of["run"]["messages"].as_u64().unwrap();
+        (sent > 0) == (of["form"]["ranks"].as_u64().unwrap() > 1)
+    }));
+    for (words, says) in [
+        ("compare stensil", "did you mean stencil?"),
+        ("compare nstream --sweep size=1,2", "--sweep size: nstream has no such flag"),
+        ("compare nstream --sweep length=2,1", "--sweep length=2,1"),
+        ("compare nstream --workers 1", "--workers 1"),
+        ("compare nstream --seconds 0", "--seconds 0"),
+        ("compare nstream --turns 0", "--turns 0"),
+        ("bench prk --only stensil", "--only stensil"),
+        ("bench prk --peers nowhere", "--peers nowhere"),
+        ("bench prk --turns 0", "--turns 0"),
+    ] {
+        let mut command = rankine(root);
+        command.args(words.split(' '));
+        refused(command, words, 2, &[says]);
+    }
+}
+
+#[test]
 fn list_info_and_help() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -47,6 +103,7 @@ fn list_info_and_help() {
     }
     let list: serde_json::Value = serde_json::from_str(&works(root, "list --json")).unwrap();
     assert_eq!(list[0]["kernel"], "heat3d");
+    assert!(list.as_array().unwrap().len() > 8);
     let info: serde_json::Value = serde_json::from_str(&works(root, "info heat3d --json")).unwrap();
     assert!(info["bytes_at_defaults"].as_u64().unwrap() > 16 * 64 * 64 * 64);
     for help in ["--help", "run --help", "run heat3d --help", "submit --help", "submit heat3d --help"] {

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{bad_input_is_refused, benches_print_their_tables, ended, rankine, refused, runs_agree};
+use common::{
+    bad_input_is_refused, benches_print_their_tables, ended, rankine, refused, research_kernels_validate,
+    runs_agree,
+};
 use std::path::Path;
 use std::process::Command;
 
@@ -31,6 +34,49 @@ fn started(folder: &Path, ranks: usize, words: &[&str]) -> Command {
 #[test]
 fn bad_input() {
     bad_input_is_refused(&mpirun);
+}
+
+#[test]
+fn the_research_kernels_validate() {
+    for ranks in [1, 2, 3, 4, 7] {
+        research_kernels_validate(&mpirun, ranks);
+    }
+}
+
+#[test]
+fn research_kernels_are_measured_beside_other_programs_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let peers = folder.path().join("peers/Nstream");
+    std::fs::create_dir_all(&peers).unwrap();
+    let program = "#!/bin/sh\necho \"Rate (MB/s): 123.5 Avg time (s): 0.1\"\n";
+    std::fs::write(peers.join("nstream"), program).unwrap();
+    let made = Command::new("chmod").arg("+x").arg(peers.join("nstream")).status().unwrap();
+    assert!(made.success());
+    let words = "bench prk --brief --turns 1 --ranks 2 --only nstream --peers peers";
+    let run = |words: &str| {
+        let mut command = rankine(folder.path());
+        command.args(words.split(' '));
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+            command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
+        }
+        ended(command)
+    };
+    let text = run(words);
+    assert_eq!(text.code, 0, "{}", text.stderr);
+    for word in ["2 ranks, MPI", "1 rank x 2 threads", "MB/s", "memory", "to the peer", "geometric mean"] {
+        assert!(text.stdout.contains(word), "{word}: {}", text.stdout);
+    }
+    let report: serde_json::Value = serde_json::from_str(&run(&format!("{words} --json")).stdout).unwrap();
+    let forms = report["kernels"][0]["forms"].as_array().unwrap();
+    assert_eq!(forms.len(), 4);
+    let rate = |of: &serde_json::Value| of["rate"].as_f64().unwrap();
+    assert!(
+        forms.iter().all(|of| (of["to_peer"].as_f64().unwrap() - rate(of) / 123.5).abs() < 1e-9 * rate(of))
+    );
+    let missing = run("bench prk --brief --only dgemm --peers peers");
+    assert!(missing.code == 2 && missing.stderr.contains("there is no dgemm in it"), "{}", missing.stderr);
+    let inside = ended(started(folder.path(), 2, &["compare", "nstream"]));
+    assert!(inside.code == 2 && inside.stderr.contains("without mpirun"), "{}", inside.stderr);
 }
 
 #[test]

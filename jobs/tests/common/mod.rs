@@ -80,6 +80,16 @@ pub fn bad_input_is_refused(start: Start<'_>) {
     write_bad_data(root);
     let before = files(root);
     let table = [
+        bad("stencil --size 4", 3, 2, &["--size 4: smaller than a stencil of --radius 2"]),
+        bad("stencil --iterations 0", 2, 2, &["--iterations 0"]),
+        bad("stencil --size 100000000", 2, 2, &["needs", "of memory", "has", "available"]),
+        bad("transpose --order 2", 3, 2, &["--order 2: fewer rows than the 3 ranks"]),
+        bad("dgemm --order -5", 2, 2, &["'-5'"]),
+        bad("nstream --length 99999999999999999999", 2, 2, &["99999999999999999999"]),
+        bad("nstream --length 9999999999999", 2, 2, &["needs", "of memory", "has", "available"]),
+        bad("p2p --m 2", 3, 2, &["--m 2: at least 4 on 3 ranks"]),
+        bad("reduce --length 0", 3, 2, &["--length 0"]),
+        bad("sync_global --length 2", 3, 2, &["--length 2: fewer characters than the 3 ranks"]),
         bad("haet3d", 2, 2, &["no kernel \"haet3d\"", "did you mean heat3d?"]),
         bad("--steps 3", 2, 2, &["no kernel is named"]),
         bad("heat3d --stesp 3", 2, 2, &["'--stesp'", "'--steps'"]),
@@ -300,5 +310,38 @@ pub fn benches_print_their_tables(measure: &dyn Fn(&[&str]) -> Command, ranks: u
         let sides = all["sides"].as_array().expect("a list");
         assert!(sides.len() >= 3, "{all}");
         assert!(sides.iter().all(|side| side["megabytes_per_second"].as_f64() > Some(0.0)), "{all}");
+    }
+}
+
+/// The Parallel Research Kernels at sizes of a moment, and the word of the rate that each quotes.
+const PRK: [(&str, &str); PRK_COUNT] = [
+    ("stencil --iterations 3 --size 60", "Rate (MFlops/s): "),
+    ("stencil --iterations 3 --size 40 --radius 3 --shape compact", "Rate (MFlops/s): "),
+    ("transpose --iterations 3 --order 70 --tile 16", "Rate (MB/s): "),
+    ("dgemm --iterations 2 --order 60 --block 8", "Rate (MFlops/s): "),
+    ("nstream --iterations 3 --length 1000 --offset 3", "Rate (MB/s): "),
+    ("p2p --iterations 3 --m 50 --n 40", "Rate (MFlops/s): "),
+    ("reduce --iterations 3 --length 40000", "Rate (MFlops/s): "),
+    ("sync_global --iterations 500 --length 100", "Rate (synch/s): "),
+    ("random --update-ratio 8 --log2-size 12", "Rate (GUPS/s): "),
+    (
+        "amr --iterations 9 --size 80 --refined-size 20 --refine-level 1 --period 2 --duration 1 --sub-iterations 2",
+        "Rate (MFlops/s): ",
+    ),
+];
+
+const PRK_COUNT: usize = 10;
+
+/// Each of them validates and quotes its rate, on so many ranks.
+pub fn research_kernels_validate(start: Start<'_>, ranks: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (words, rate) in PRK {
+        let words: Vec<&str> = words.split(' ').chain(["--no-output"]).collect();
+        let ended = ended(start(folder.path(), ranks, &words));
+        assert_eq!(ended.code, 0, "{words:?} on {ranks}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains("verdict   passed"), "{words:?}: {}", ended.stdout);
+        let quoted = ended.stdout.lines().find_map(|line| line.strip_prefix(rate)).expect("a rate");
+        let value: f64 = quoted.split(' ').next().unwrap().parse().expect("a number");
+        assert!(value > 0.0, "{words:?}: {quoted}");
     }
 }
