@@ -13,10 +13,11 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 10] {
+pub const fn all() -> [Entry; 11] {
     [
         Entry::of::<Heat3d>(),
         Entry::of::<prk::Amr>(),
+        Entry::of::<prk::Branch>(),
         Entry::of::<prk::Dgemm>(),
         Entry::of::<prk::Nstream>(),
         Entry::of::<prk::P2p>(),

@@ -6,6 +6,7 @@
 //! data (square or even numbers of ranks) are not. The first iteration comes before the clock, as there.
 
 pub mod amr;
+pub mod branch;
 pub mod dgemm;
 pub mod nstream;
 pub mod p2p;
@@ -16,6 +17,7 @@ pub mod sync_global;
 pub mod transpose;
 
 pub use amr::Amr;
+pub use branch::Branch;
 pub use dgemm::Dgemm;
 pub use nstream::Nstream;
 pub use p2p::P2p;

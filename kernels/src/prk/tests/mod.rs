@@ -1,6 +1,7 @@
 //! The kernels on many ranks and threads: right answers validate, damaged ones do not, and what cannot be is refused.
 
 mod amr;
+mod branch;
 mod dgemm;
 mod nstream;
 mod p2p;
