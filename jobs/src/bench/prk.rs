@@ -66,9 +66,28 @@ const CASES: [Case; CASE_COUNT] = [
     case("p2p-grouped", "p2p", 50, "--m 4000 --n 4000 --group 100", "p2p", "4000 4000 100"),
     case("reduce", "reduce", 200, "--length 2000000", "reduce", "2000000"),
     case("sync_global", "sync_global", 100_000, "--length 1000", "global", "1000"),
+    Case {
+        iterations: ("--update-ratio", 8),
+        ..case("random", "random", 0, "--log2-size 24", "random", "24")
+    },
+    Case {
+        iterations: ("--update-ratio", 64),
+        ..case("random-cache", "random", 0, "--log2-size 20", "random", "20")
+    },
+    case(
+        "amr",
+        "amr",
+        100,
+        "--size 2000 --refined-size 200 --refine-level 2 --period 2 --duration 1 --sub-iterations 5",
+        "amr",
+        "2000 200 2 2 1 5 FINE_GRAIN",
+    ),
+    case("branch", "branch", 20_000, "--length 10000 --kind vector_go", "branch", "10000 vector_go"),
+    case("branch-scalar", "branch", 20_000, "--length 10000 --kind no_vector", "branch", "10000 no_vector"),
+    case("branch-heavy", "branch", 500, "--length 10000 --kind ins_heavy", "branch", "10000 ins_heavy"),
 ];
 
-const CASE_COUNT: usize = 11;
+const CASE_COUNT: usize = 17;
 
 /// Does it.
 ///

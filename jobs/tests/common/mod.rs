@@ -323,6 +323,8 @@ const PRK: [(&str, &str); PRK_COUNT] = [
     ("p2p --iterations 3 --m 50 --n 40", "Rate (MFlops/s): "),
     ("reduce --iterations 3 --length 40000", "Rate (MFlops/s): "),
     ("sync_global --iterations 500 --length 100", "Rate (synch/s): "),
+    ("branch --iterations 20 --length 100 --kind vector_stop", "Rate (Mops/s) with branches: "),
+    ("branch --iterations 4 --length 100 --kind ins_heavy", "Rate (Mops/s) with branches: "),
     ("random --update-ratio 8 --log2-size 12", "Rate (GUPS/s): "),
     (
         "amr --iterations 9 --size 80 --refined-size 20 --refine-level 1 --period 2 --duration 1 --sub-iterations 2",
@@ -330,7 +332,7 @@ const PRK: [(&str, &str); PRK_COUNT] = [
     ),
 ];
 
-const PRK_COUNT: usize = 10;
+const PRK_COUNT: usize = 12;
 
 /// Each of them validates and quotes its rate, on so many ranks.
 pub fn research_kernels_validate(start: Start<'_>, ranks: usize) {

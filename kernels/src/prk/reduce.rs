@@ -26,6 +26,8 @@ pub struct Reduce {
 pub struct Vectors {
     pub(super) vectors: Vec<Memory<f64>>,
     ones: Vec<Memory<f64>>,
+    /// A piece of the sum of the rank's vectors, where they stay what they are.
+    sum: Vec<f64>,
     /// Threads of all ranks.
     threads: usize,
     done: u64,
@@ -56,7 +58,13 @@ impl Kernel for Reduce {
     fn init(&self, comm: &Comm) -> Result<Vectors> {
         let own = rayon::current_num_threads();
         let ones = || (0..own).map(|_| Memory::from_fn(self.length, |_| 1.0)).collect::<Result<_>>();
-        Ok(Vectors { vectors: ones()?, ones: ones()?, threads: comm.allreduce(own, op::Sum)?, done: 0 })
+        Ok(Vectors {
+            vectors: ones()?,
+            ones: ones()?,
+            sum: Vec::new(),
+            threads: comm.allreduce(own, op::Sum)?,
+            done: 0,
+        })
     }
 
     fn steps(&self) -> Option<u64> {
@@ -67,34 +75,31 @@ impl Kernel for Reduce {
         1
     }
 
-    fn step(
-        &self,
-        comm: &Comm,
-        Vectors { vectors, ones, done, .. }: &mut Vectors,
-    ) -> Result<ControlFlow<()>> {
+    fn step(&self, comm: &Comm, data: &mut Vectors) -> Result<ControlFlow<()>> {
+        let Vectors { vectors, ones, sum, done, .. } = data;
         let piece = if comm.size() == 1 { self.length } else { PIECE * vectors.len() };
+        // Other ranks' vectors stay what they are: several of them are added up elsewhere.
+        let aside = comm.rank() > 0 && vectors.len() > 1;
+        sum.resize(if aside { piece } else { 0 }, 0.0);
         for first in (0..self.length).step_by(piece) {
             let piece = first..(first + piece).min(self.length);
-            let share = share(piece.len());
             let [vector, others @ ..] = &mut vectors[..] else { break };
-            let vector = &mut vector[piece.clone()];
-            let mut pieces: Vec<Piece<'_>> = vector.chunks_mut(share).map(Piece::new).collect();
+            let (vector, sum) = (&mut vector[piece.clone()], &mut sum[..if aside { piece.len() } else { 0 }]);
+            let share = share(vector.len());
+            let mut shares: Vec<Share<'_>> = vector.chunks_mut(share).map(Share::new).collect();
+            shares.iter_mut().zip(sum.chunks_mut(share)).for_each(|(share, sum)| share.sum = Some(sum));
             for others in others {
-                pieces
-                    .iter_mut()
-                    .zip(others[piece.clone()].chunks_mut(share))
-                    .for_each(|(p, other)| p.others.push(other));
+                let others = others[piece.clone()].chunks_mut(share);
+                shares.iter_mut().zip(others).for_each(|(share, other)| share.others.push(other));
             }
             for ones in ones.iter() {
-                pieces
-                    .iter_mut()
-                    .zip(ones[piece.clone()].chunks(share))
-                    .for_each(|(p, ones)| p.ones.push(ones));
+                let ones = ones[piece.clone()].chunks(share);
+                shares.iter_mut().zip(ones).for_each(|(share, ones)| share.ones.push(ones));
             }
-            pieces.par_iter_mut().for_each(Piece::add);
-            drop(pieces);
+            shares.par_iter_mut().for_each(Share::add);
+            drop(shares);
             if comm.size() > 1 {
-                comm.reduce_in_place(vector, op::Sum, 0)?;
+                comm.reduce_in_place(if aside { sum } else { vector }, op::Sum, 0)?;
             }
         }
         *done += 1;
@@ -121,28 +126,34 @@ impl Kernel for Reduce {
 }
 
 /// The same elements of all vectors of a rank.
-struct Piece<'a> {
+struct Share<'a> {
     vector: &'a mut [f64],
     others: Vec<&'a mut [f64]>,
     ones: Vec<&'a [f64]>,
+    /// Where all of them are added up, if not in the first.
+    sum: Option<&'a mut [f64]>,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> Share<'a> {
     fn new(vector: &'a mut [f64]) -> Self {
-        Piece { vector, others: Vec::new(), ones: Vec::new() }
+        Share { vector, others: Vec::new(), ones: Vec::new(), sum: None }
     }
 
-    /// Adds its ones to each vector, and then all of them to the first.
+    /// Adds its ones to each vector, and then all of them up.
     fn add(&mut self) {
-        let add = |vector: &mut [f64], ones: &[f64]| {
-            vector.iter_mut().zip(ones).for_each(|(element, one)| *element += one);
-        };
         let Some((ones, others)) = self.ones.split_first() else { return };
-        add(self.vector, ones);
+        self.vector.iter_mut().zip(*ones).for_each(|(element, one)| *element += one);
+        let sum = match &mut self.sum {
+            Some(sum) => {
+                sum.copy_from_slice(self.vector);
+                &mut **sum
+            }
+            None => &mut *self.vector,
+        };
         for (other, ones) in self.others.iter_mut().zip(others) {
-            for ((element, other), one) in self.vector.iter_mut().zip(other.iter_mut()).zip(*ones) {
+            for ((sum, other), one) in sum.iter_mut().zip(other.iter_mut()).zip(*ones) {
                 *other += one;
-                *element += *other;
+                *sum += *other;
             }
         }
     }
