@@ -5,7 +5,9 @@
 
 use rankine::matrix::{BlockCyclic, Form, Matrix, ProcessGrid, Product, Rearrangement};
 use rankine::op::Sum;
-use rankine::{Comm, Field, Grid, Redistribution, Requests, Result, Stencil, start_all, testing};
+use rankine::{
+    Block, Comm, Field, Grid, Redistribution, Refinement, Requests, Result, Stencil, start_all, testing,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
@@ -304,6 +306,32 @@ fn buckets() {
             nothing_allocated("buckets", rounds, world)
         })
         .unwrap_or_else(|error| panic!("{ranks} ranks, {room} items: {error}"));
+    }
+}
+
+/// Refinements where the coarse points are and elsewhere, and fields that move from one to the other and back.
+#[test]
+fn refinements() {
+    for ranks in [1, 2, 3] {
+        testing::try_ranks(ranks, true, |world| {
+            let p = world.size();
+            let coarse = Grid::over(world, [30, 40]).halo(2).dims([p, 1]).build()?;
+            let part = Block { start: [4, 10], shape: [20, 30] };
+            let mut here = Refinement::in_place(&coarse, part, 2)?;
+            let mut there = Refinement::dealt(world, Some(&coarse), part, 2, p - 1..p)?;
+            let (mut go, mut come) = (here.migration(&there)?, there.migration(&here)?);
+            let field = Field::new(&coarse, 1.5)?;
+            let mut mine = here.fine().map(|grid| Field::new(grid, 0.0)).transpose()?;
+            let mut dealt = there.fine().map(|grid| Field::new(grid, 0.0)).transpose()?;
+            let round = |_: &Comm| {
+                here.prolong(Some(&field), mine.as_mut())?;
+                there.prolong(Some(&field), dealt.as_mut())?;
+                go.run_parts(mine.as_ref(), dealt.as_mut())?;
+                come.run_parts(dealt.as_ref(), mine.as_mut())
+            };
+            nothing_allocated("refinements", round, world)
+        })
+        .unwrap_or_else(|error| panic!("{ranks} ranks: {error}"));
     }
 }
 

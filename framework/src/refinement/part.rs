@@ -95,7 +95,8 @@ mod tests {
     fn pieces_end_in_the_middle_between_coarse_points() {
         assert_eq!(part(10, 7, 2).pieces(0, &[10..12, 12..15, 15..17]), [6, 12, 7]);
         assert_eq!(part(10, 7, 0).pieces(0, &[10..12, 12..15, 15..17]), [2, 3, 2]);
-        assert_eq!(part(10, 7, 1).pieces(0, &[10..17]), [13]);
+        let (whole, halves) = (part(10, 7, 1), [10..16, 16..17]);
+        assert_eq!(whole.pieces(0, &halves), [11, 2]);
         assert_eq!(part(0, 2, 3).pieces(0, &[0..1, 1..2]), [4, 5]);
     }
 
