@@ -10,7 +10,7 @@ use super::stencil::{Shape, Stencil, Term, sweep};
 use super::{at_least_one, bytes};
 use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::op::Max;
-use rankine::{Block, Comm, Error, Field, Grid, Norm, Refinement, Result, Wall};
+use rankine::{Block, Comm, Error, Field, Grid, Norm, Ordered, Refinement, Result, Wall};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 #[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
 pub struct Amr {
     /// Timed iterations, after one that is not
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub iterations: u64,
     /// Points along each side of the background grid
     #[arg(long, value_name = "N", default_value_t = 2000)]
@@ -149,7 +149,7 @@ impl Kernel for Amr {
     }
 
     fn bytes_per_rank(&self, ranks: usize) -> Option<u64> {
-        let square = |n: usize| n as u128 * n as u128;
+        let square = |n: usize| (n as u128 + 2 * self.radius as u128).saturating_pow(2);
         let background = self.background_ranks(ranks);
         let coarse = square(self.size).div_ceil(background as u128);
         // Two fields, and what is between them and the background while they are filled.
@@ -160,7 +160,7 @@ impl Kernel for Amr {
                 Balance::HighWater => all.div_ceil((ranks - background) as u128),
                 Balance::NoTalk if ranks == 1 => all,
                 // Two corners may be one rank's, and no more of them than it has points below.
-                Balance::NoTalk => (all / 2).min(coarse.saturating_mul(4 * square(1 << self.refine_level))),
+                Balance::NoTalk => (all / 2).min(coarse.saturating_mul(4u128 << (2 * self.refine_level))),
             };
         let coarse = coarse.saturating_mul(16);
         bytes(if background < ranks { fine.max(coarse) } else { fine.saturating_add(coarse) })
@@ -236,16 +236,7 @@ impl Kernel for Amr {
 
     fn verify(&self, comm: &Comm, hierarchy: &mut Hierarchy) -> Result<Verdict> {
         let done = hierarchy.done;
-        let levels = std::iter::once(&hierarchy.background);
-        let mut norms = Vec::new();
-        for level in levels.chain(hierarchy.refined.iter().map(|refined| &refined.level)) {
-            // Ranks without a grid do not know its norms.
-            norms.extend(match level {
-                Some(level) => [level.output.norm(Norm::L1)?, level.input.norm(Norm::L1)?],
-                None => [0.0; 2],
-            });
-        }
-        comm.allreduce_in_place(&mut norms, Max)?;
+        let norms = hierarchy.told(comm, |field| field.norm(Norm::L1))?;
         // What each is a sum over, and the mean that it should come to.
         let active = [self.size, self.fine()].map(|size| self.stencil(size).active());
         let all = [self.size, self.fine()].map(|size| (size as f64).powi(2));
@@ -266,6 +257,11 @@ impl Kernel for Amr {
             Check::new(format!("mean of {name}"), (norm / points - expected).abs(), 1e-8)
         });
         Ok(Verdict::of(checks))
+    }
+
+    fn checksum(&self, comm: &Comm, hierarchy: &Hierarchy) -> Result<Option<u64>> {
+        let sums = hierarchy.told(comm, Field::checksum)?;
+        Ok(Some(sums.iter().fold(0, |all, &sum| u64::wrapping_add(all.rotate_left(7), sum))))
     }
 
     fn work(&self, _: &Hierarchy) -> Work {
@@ -330,5 +326,27 @@ impl Amr {
         let births = if self.refine_level > 0 { (self.iterations / self.period) as f64 } else { 0.0 };
         let interpolation = births * 3.0 * fine * (fine + self.refined_size as f64);
         (updates / iterations, (updates * background.flops() + interpolation) / iterations)
+    }
+}
+
+impl Hierarchy {
+    /// What the ranks of each grid find out of its two fields, first `out` and then `in`, on every rank. Collective.
+    fn told<T: Ordered + Default>(
+        &self,
+        comm: &Comm,
+        of: impl Fn(&Field<f64, 2>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let levels =
+            std::iter::once(&self.background).chain(self.refined.iter().map(|refined| &refined.level));
+        let mut found = Vec::new();
+        for level in levels {
+            // Ranks without a part of the grid have the least there is.
+            found.extend(match level {
+                Some(level) => [of(&level.output)?, of(&level.input)?],
+                None => [T::default(); 2],
+            });
+        }
+        comm.allreduce_in_place(&mut found, Max)?;
+        Ok(found)
     }
 }
