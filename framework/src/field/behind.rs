@@ -47,8 +47,8 @@ impl<'a, T: Element, const D: usize> Near<'a, T, D> {
         let Around { strides, halo, corners, .. } = *self.around;
         super::rows::reach(&offset, halo, corners);
         let mut from = self.first - self.start;
-        for axis in 0..D {
-            from = from.wrapping_add_signed(offset[axis].wrapping_mul(strides[axis] as isize));
+        for (far, stride) in offset.iter().zip(strides) {
+            from = from.wrapping_add_signed(far.wrapping_mul(stride as isize));
         }
         let [low, middle, high] = self.parts;
         let part = if from < low.len() {

@@ -174,8 +174,8 @@ impl<'a, T: Element, const D: usize> Reader<'a, T, D> {
     fn piece(&self, first: usize, len: usize, offset: [isize; D]) -> &'a [T] {
         reach(&offset, self.halo, self.corners);
         let mut from = first;
-        for axis in 0..D {
-            from = from.wrapping_add_signed(offset[axis].wrapping_mul(self.strides[axis] as isize));
+        for (far, stride) in offset.iter().zip(self.strides) {
+            from = from.wrapping_add_signed(far.wrapping_mul(stride as isize));
         }
         &self.cells[from..][..len]
     }
@@ -186,9 +186,9 @@ impl<'a, T: Element, const D: usize> Reader<'a, T, D> {
 #[track_caller]
 pub(super) fn reach<const D: usize>(offset: &[isize; D], halo: usize, corners: bool) {
     let mut along = 0;
-    for axis in 0..D {
-        along += usize::from(offset[axis] != 0);
-        if offset[axis].unsigned_abs() > halo {
+    for far in offset {
+        along += usize::from(*far != 0);
+        if far.unsigned_abs() > halo {
             too_far(offset, halo, Location::caller());
         }
     }
