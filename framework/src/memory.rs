@@ -24,7 +24,7 @@ const CACHE_LINE: usize = 64;
 pub struct Memory<T>(Kind<T>);
 
 enum Kind<T> {
-    Small(Vec<T>),
+    Plain(Vec<T>),
     /// The elements are `bytes[start..start + len]`.
     Large {
         bytes: MmapMut,
@@ -52,6 +52,17 @@ impl<T: Element> Memory<T> {
         Ok(memory)
     }
 
+    /// So many elements of one value. Where the system does not give them the process ends, as with a `Vec`.
+    pub(crate) fn filled(elements: usize, value: T) -> Memory<T> {
+        match Memory::zeroed(elements) {
+            Ok(mut memory) => {
+                memory.fill(value);
+                memory
+            }
+            Err(_) => Memory(Kind::Plain(vec![value; elements])),
+        }
+    }
+
     /// Where large, the element after the first `lead` starts on a cache line.
     pub(crate) fn aligned(elements: usize, lead: usize) -> Result<Memory<T>> {
         let too_large = || {
@@ -60,7 +71,7 @@ impl<T: Element> Memory<T> {
         };
         let len = elements.checked_mul(size_of::<T>()).ok_or_else(too_large)?;
         if len < HUGE_PAGE {
-            return Ok(Memory(Kind::Small(vec![T::zeroed(); elements])));
+            return Ok(Memory(Kind::Plain(vec![T::zeroed(); elements])));
         }
         let bytes = MmapMut::map_anon(len.checked_add(HUGE_PAGE + CACHE_LINE).ok_or_else(too_large)?)
             .map_err(|error| too_large().help(error.to_string()))?;
@@ -78,7 +89,7 @@ impl<T: Element> Memory<T> {
     /// All elements.
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
-            Kind::Small(elements) => elements,
+            Kind::Plain(elements) => elements,
             Kind::Large { bytes, start, len } => bytemuck::cast_slice(&bytes[*start..*start + *len]),
         }
     }
@@ -86,8 +97,28 @@ impl<T: Element> Memory<T> {
     /// All elements.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         match &mut self.0 {
-            Kind::Small(elements) => elements,
+            Kind::Plain(elements) => elements,
             Kind::Large { bytes, start, len } => bytemuck::cast_slice_mut(&mut bytes[*start..*start + *len]),
+        }
+    }
+}
+
+/// What a vector has, where it has it.
+impl<T> From<Vec<T>> for Memory<T> {
+    fn from(elements: Vec<T>) -> Memory<T> {
+        Memory(Kind::Plain(elements))
+    }
+}
+
+/// Where the system does not give as much again the process ends, as with a `Vec`.
+impl<T: Element> Clone for Memory<T> {
+    fn clone(&self) -> Memory<T> {
+        match Memory::zeroed(self.len()) {
+            Ok(mut memory) => {
+                memory.copy_from_slice(self);
+                memory
+            }
+            Err(_) => Memory(Kind::Plain(self.to_vec())),
         }
     }
 }
@@ -112,6 +143,76 @@ impl<T: Element + std::fmt::Debug> std::fmt::Debug for Memory<T> {
     }
 }
 
+/// Elements that are added one after the other, and are one [`Memory`] in the end: it is made piece by piece, so that no more
+/// than a piece is there twice.
+pub(crate) struct Growing<T> {
+    /// The first `START`.
+    start: Vec<T>,
+    pieces: Vec<Memory<T>>,
+    len: usize,
+}
+
+/// So few are one vector.
+const START: usize = 1 << 16;
+const PIECE: usize = 1 << 20;
+
+impl<T: Element> Growing<T> {
+    pub fn new() -> Growing<T> {
+        Growing { start: Vec::new(), pieces: Vec::new(), len: 0 }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds some.
+    ///
+    /// # Errors
+    /// As [`Memory::zeroed`].
+    pub fn extend(&mut self, mut elements: &[T]) -> Result<()> {
+        while !elements.is_empty() {
+            let taken = match self.len.checked_sub(START) {
+                None => {
+                    let taken = elements.len().min(START - self.len);
+                    self.start.extend_from_slice(&elements[..taken]);
+                    taken
+                }
+                Some(at) => {
+                    if at.is_multiple_of(PIECE) {
+                        self.pieces.push(Memory::zeroed(PIECE)?);
+                    }
+                    let (piece, at) = (&mut self.pieces[at / PIECE], at % PIECE);
+                    let taken = elements.len().min(PIECE - at);
+                    piece[at..at + taken].copy_from_slice(&elements[..taken]);
+                    taken
+                }
+            };
+            self.len += taken;
+            elements = &elements[taken..];
+        }
+        Ok(())
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// As [`Memory::zeroed`].
+    pub fn join(self) -> Result<Memory<T>> {
+        if self.pieces.is_empty() {
+            return Ok(Memory::from(self.start));
+        }
+        let mut all = Memory::zeroed(self.len)?;
+        let (start, mut rest) = all.split_at_mut(START);
+        start.copy_from_slice(&self.start);
+        for piece in self.pieces {
+            let (here, after) = rest.split_at_mut(rest.len().min(PIECE));
+            here.copy_from_slice(&piece[..here.len()]);
+            rest = after;
+        }
+        Ok(all)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +225,19 @@ mod tests {
             assert!(memory.iter().all(|&value| value == 0.0));
             memory.fill(1.5);
             assert!(memory.iter().all(|&value| value == 1.5));
+        }
+    }
+
+    #[test]
+    fn growing_keeps_what_was_added() {
+        for len in [0, 1, START, START + 1, START + PIECE, START + PIECE + 1, START + 2 * PIECE + 7] {
+            let mut growing = Growing::new();
+            let elements: Vec<u32> = (0..len as u32).collect();
+            elements.chunks(1001).for_each(|some| growing.extend(some).unwrap());
+            assert_eq!(growing.len(), len);
+            let memory = growing.join().unwrap();
+            assert!(memory.iter().copied().eq(0..len as u32));
+            assert!(memory.clone()[..] == memory[..]);
         }
     }
 

@@ -13,7 +13,7 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 11] {
+pub const fn all() -> [Entry; 12] {
     [
         Entry::of::<Heat3d>(),
         Entry::of::<prk::Amr>(),
@@ -23,6 +23,7 @@ pub const fn all() -> [Entry; 11] {
         Entry::of::<prk::P2p>(),
         Entry::of::<prk::Random>(),
         Entry::of::<prk::Reduce>(),
+        Entry::of::<prk::Sparse>(),
         Entry::of::<prk::Stencil>(),
         Entry::of::<prk::SyncGlobal>(),
         Entry::of::<prk::Transpose>(),

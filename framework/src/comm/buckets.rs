@@ -5,20 +5,31 @@
 //! exchange without a next is `alltoallv`; items that find their rank by a key are `collection`'s business.
 
 use super::{Comm, Element, OwnedRecv, OwnedSend};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::op::Max;
 use std::collections::VecDeque;
 use std::panic::Location;
 
-const TAG: i32 = 1;
+/// A bucket, or as much of it as is a `head`.
+const HEAD: i32 = 1;
+/// What is left of one whose head is full.
+const REST: i32 = 2;
+
+/// Libraries copy messages of up to about 4 KiB away at once; for longer ones both sides have to look again. So in buckets
+/// with room for little more than that, the little more goes by itself, if there is any.
+const AT_ONCE: usize = 3968;
 
 /// Items on their way to ranks, in rounds; from [`Comm::buckets`].
 pub struct Buckets<T: Element> {
     comm: Comm,
     room: usize,
+    /// The most items in a first message.
+    head: usize,
+    round: u64,
     /// What is put in, by destination.
     filling: Vec<Vec<T>>,
-    /// By rounds, the oldest first: at most two of sends, one of receives.
-    sends: VecDeque<OwnedSend<T>>,
+    /// With their rounds, the oldest first: at most two rounds of sends, and two of receives.
+    sends: VecDeque<(u64, OwnedSend<T>)>,
     receives: VecDeque<OwnedRecv<T>>,
     /// This rank's own items of the round that is under way.
     own: Option<Vec<T>>,
@@ -50,19 +61,44 @@ impl Comm {
     /// Items without bytes cannot be counted, and do not compile.
     ///
     /// # Errors
-    /// A failure of the engine.
+    /// More room than there is memory, or not the same on every rank: all of them get an error. A failure of the engine.
     #[track_caller]
     pub fn buckets<T: Element>(&self, room: usize) -> Result<Buckets<T>> {
         const { assert!(size_of::<T>() > 0, "items without bytes cannot be counted") };
+        let place = Location::caller();
         let size = self.size();
-        let bucket = || Vec::with_capacity(room);
+        let (head, rests) = match room.saturating_mul(size_of::<T>()) {
+            bytes if bytes > AT_ONCE && bytes <= 4 * AT_ONCE => (AT_ONCE / size_of::<T>(), 2),
+            _ => (room, 0),
+        };
         // To others: one set is filled, two are under way, two are received into, of which one is given out.
-        let spare = (0..4 * (size - 1) + 2).map(|_| bucket()).collect();
+        let sets = |count: usize| -> Result<Vec<Vec<T>>> {
+            let mut buckets = vec![Vec::new(); count];
+            for bucket in &mut buckets {
+                bucket.try_reserve_exact(room).map_err(|_| {
+                    let what = format!("no memory for {count} buckets of {room} items");
+                    self.usage("buckets", place, what, "exchange more often, with less room")
+                })?;
+            }
+            Ok(buckets)
+        };
+        let made = sets(size).and_then(|filling| Ok((filling, sets((4 + rests) * (size - 1) + 2)?)));
+        let (filling, spare) = self.agree(made)?;
+        let [largest, smallest] = self.allreduce([room as u64, !(room as u64)], Max)?;
+        if largest != !smallest {
+            let what = format!("room for {room} items here, {} to {largest} on the ranks", !smallest);
+            return Err(Error::new(ErrorKind::Mismatch, format!("buckets: {what}"))
+                .help("give the same room on every rank")
+                .on_rank(self.rank())
+                .at(place));
+        }
         Ok(Buckets {
             comm: self.dup()?,
             room,
-            filling: (0..size).map(|_| bucket()).collect(),
-            sends: VecDeque::with_capacity(2 * size),
+            head,
+            round: 0,
+            filling,
+            sends: VecDeque::with_capacity(4 * size),
             receives: VecDeque::with_capacity(2 * size),
             own: None,
             arrived: Vec::with_capacity(size),
@@ -101,17 +137,27 @@ impl<T: Element> Buckets<T> {
             return Err(self.comm.usage("exchange", Location::caller(), what, help));
         }
         self.take_back();
-        while self.sends.len() > size - 1 {
-            self.sent()?;
-        }
+        self.round += 1;
+        self.sent(self.round - 1)?;
         for source in others(me, size) {
             let buffer = self.spare();
-            self.receives.push_back(self.comm.irecv_owned(buffer, source, TAG)?);
+            self.receives.push_back(self.comm.irecv_owned(buffer, source, HEAD)?);
         }
         for dest in others(me, size) {
             let empty = self.spare();
-            let items = std::mem::replace(&mut self.filling[dest], empty);
-            self.sends.push_back(self.comm.isend_owned(items, dest, TAG)?);
+            let mut items = std::mem::replace(&mut self.filling[dest], empty);
+            let rest = if self.has_rest(&items) {
+                let mut rest = self.spare();
+                rest.extend_from_slice(&items[self.head..]);
+                items.truncate(self.head);
+                Some(rest)
+            } else {
+                None
+            };
+            self.sends.push_back((self.round, self.comm.isend_owned(items, dest, HEAD)?));
+            if let Some(rest) = rest {
+                self.sends.push_back((self.round, self.comm.isend_owned(rest, dest, REST)?));
+            }
         }
         let empty = self.spare();
         let own = std::mem::replace(&mut self.filling[me], empty);
@@ -130,9 +176,7 @@ impl<T: Element> Buckets<T> {
         self.take_back();
         let last = self.own.take();
         self.arrive(last)?;
-        while !self.sends.is_empty() {
-            self.sent()?;
-        }
+        self.sent(u64::MAX)?;
         Ok(self.given())
     }
 
@@ -143,9 +187,15 @@ impl<T: Element> Buckets<T> {
             let (me, size) = (self.comm.rank(), self.comm.size());
             self.arrived.push((me, own));
             for source in others(me, size) {
-                if let Some(receive) = self.receives.pop_front() {
-                    self.arrived.push((source, receive.wait()?.0));
+                let Some(receive) = self.receives.pop_front() else { continue };
+                let (mut items, _) = receive.wait()?;
+                if self.has_rest(&items) {
+                    let buffer = self.spare();
+                    let (rest, _) = self.comm.irecv_owned(buffer, source, REST)?.wait()?;
+                    items.extend_from_slice(&rest);
+                    self.spare.push(rest);
                 }
+                self.arrived.push((source, items));
             }
         }
         Ok(())
@@ -160,11 +210,18 @@ impl<T: Element> Buckets<T> {
         self.arrived.iter().map(|(source, items)| (*source, &items[..]))
     }
 
-    /// Waits for the oldest send.
+    /// Whether a full head is all of the bucket cannot be seen, so something follows it, if only nothing.
+    fn has_rest(&self, items: &[T]) -> bool {
+        self.head < self.room && items.len() >= self.head
+    }
+
+    /// Waits for the sends of the rounds before that one.
     #[track_caller]
-    fn sent(&mut self) -> Result<()> {
-        if let Some(send) = self.sends.pop_front() {
-            self.spare.push(send.wait()?);
+    fn sent(&mut self, before: u64) -> Result<()> {
+        while self.sends.front().is_some_and(|(round, _)| *round < before) {
+            if let Some((_, send)) = self.sends.pop_front() {
+                self.spare.push(send.wait()?);
+            }
         }
         Ok(())
     }

@@ -1,13 +1,10 @@
-//! Making a matrix of triplets: to the owners of their rows, into order, duplicates summed, columns numbered.
+//! Making a matrix of triplets, which are brought to the owners of their rows, or of rows, each by its owner.
 //!
-//! What is read from a file comes through here, too (`market`).
+//! What is read from a file comes through here, too (`market`). How rows become a matrix is in `compress`.
 
-use super::gather::Gather;
-use super::matrix::{Moving, Run};
+use super::compress::Compressed;
 use super::{Distribution, SparseMatrix, Value};
 use crate::error::{Error, Result};
-use crate::op::Sum;
-use std::cell::RefCell;
 use std::panic::Location;
 
 impl<T: Value> SparseMatrix<T> {
@@ -41,12 +38,8 @@ impl<T: Value> SparseMatrix<T> {
         let mut refused = check_ranks(rows, columns);
         for (row, column, value) in triplets {
             if row >= rows.total() || column >= columns.total() {
-                let shape = format!("{}x{}", rows.total(), columns.total());
-                refused = refused.and(Err(Error::usage(format!(
-                    "SparseMatrix::from_triplets: entry ({row}, {column}) is outside the {shape} matrix"
-                ))
-                .help("rows and columns count from 0")
-                .at(Location::caller())));
+                let error = outside("SparseMatrix::from_triplets", [row, column], rows, columns);
+                refused = refused.and(Err(error.at(Location::caller())));
                 break;
             }
             places.push([row, column]);
@@ -71,6 +64,46 @@ impl<T: Value> SparseMatrix<T> {
         SparseMatrix::of_own(rows, columns, &places, &values)
     }
 
+    /// Row by row: `row` is called for each of this rank's rows, in order, and puts its columns and values into a list that is
+    /// empty before. Columns may come in any order; values of one place are summed as they come. Nothing but the matrix is held,
+    /// so this is the way for large ones. Collective.
+    ///
+    /// ```
+    /// use rankine::sparse::{Distribution, SparseMatrix};
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let rows = Distribution::even(world, 5)?;
+    ///     // The second difference on a ring.
+    ///     let a = SparseMatrix::from_rows(&rows, &rows, |i, entries| {
+    ///         entries.extend([(i, 2.0), ((i + 1) % 5, -1.0), ((i + 4) % 5, -1.0)]);
+    ///     })?;
+    ///     assert_eq!((a.entries(), a.to_dense()?[[4, 0]]), (15, -1.0));
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`SparseMatrix::from_triplets`]; more than this rank's memory holds.
+    #[track_caller]
+    pub fn from_rows(
+        rows: &Distribution,
+        columns: &Distribution,
+        mut row: impl FnMut(usize, &mut Vec<(usize, T)>),
+    ) -> Result<SparseMatrix<T>> {
+        rows.comm().agree(check_ranks(rows, columns))?;
+        let place = Location::caller();
+        let (mut compressed, mut entries) = (Compressed::new(rows, columns), Vec::new());
+        let added = rows.range().try_for_each(|index| {
+            row(index, &mut entries);
+            match entries.iter().find(|&&(column, _)| column >= columns.total()) {
+                Some(&(column, _)) => {
+                    Err(outside("SparseMatrix::from_rows", [index, column], rows, columns).at(place))
+                }
+                None => compressed.add(&mut entries),
+            }
+        });
+        compressed.finish(added)
+    }
+
     /// Of triplets of own rows.
     #[track_caller]
     pub(super) fn of_own(
@@ -79,107 +112,29 @@ impl<T: Value> SparseMatrix<T> {
         places: &[[usize; 2]],
         values: &[T],
     ) -> Result<SparseMatrix<T>> {
-        let comm = rows.comm();
-        let (first, own) = (rows.range().start, columns.range());
-        let fits = match places.len().max(own.len()) < u32::MAX as usize && rows.len() < u32::MAX as usize {
-            true => Ok(()),
-            false => Err(Error::usage(format!(
-                "SparseMatrix: {} entries, {} rows and {} columns on one rank",
-                places.len(),
-                rows.len(),
-                own.len()
-            ))
-            .help("a rank numbers fewer than 2^32 of each: use more ranks")
-            .at(Location::caller())),
-        };
-        comm.agree(fits)?;
-
+        let first = rows.range().start;
         let of_row: Vec<u32> = places.iter().map(|&[row, _]| (row - first) as u32).collect();
         let mut counts = vec![0; rows.len()];
         of_row.iter().for_each(|&row| counts[row as usize] += 1);
-        let mut order = counting_order(&of_row, &counts);
-        // Global columns and values, row after row, duplicates summed.
-        let mut starts = Vec::with_capacity(rows.len() + 1);
-        let (mut merged, mut summed): (Vec<usize>, Vec<T>) = (Vec::new(), Vec::new());
-        starts.push(0u32);
-        let mut rest = &mut order[..];
+        let order = counting_order(&of_row, &counts);
+        drop(of_row);
+        let (mut compressed, mut rest) = (Compressed::new(rows, columns), &order[..]);
+        let (mut row, mut added) = (Vec::new(), Ok(()));
         for &count in &counts {
-            let (row, others) = std::mem::take(&mut rest).split_at_mut(count);
+            let (mine, others) = rest.split_at(count);
             rest = others;
-            let begin = merged.len();
-            // A stable sort: duplicates stay in the order in which they came.
-            row.sort_by_key(|&at| places[at][1]);
-            for &mut at in row {
-                let (column, value) = (places[at][1], values[at]);
-                match merged[begin..].last() {
-                    Some(&last) if last == column => {
-                        let last = summed.len() - 1;
-                        summed[last] += value;
-                    }
-                    _ => {
-                        merged.push(column);
-                        summed.push(value);
-                    }
-                }
-            }
-            starts.push(merged.len() as u32);
+            row.extend(mine.iter().map(|&at| (places[at][1], values[at])));
+            added = added.and_then(|()| compressed.add(&mut row));
         }
-
-        let row_of = |at: usize| starts[at] as usize..starts[at + 1] as usize;
-        let mut runs: Vec<Run> = Vec::new();
-        let (mut near, mut ghosts) = (Vec::new(), Vec::new());
-        for at in 0..rows.len() {
-            let row = &merged[row_of(at)];
-            let edge = row.iter().any(|column| !own.contains(column));
-            match runs.last_mut() {
-                Some(run) if run.edge == edge => run.rows.end = at + 1,
-                _ => runs.push(Run { rows: at..at + 1, edge }),
-            }
-            if edge {
-                let (mine, others): (Vec<usize>, Vec<usize>) =
-                    row.iter().partition(|column| own.contains(column));
-                near.extend(mine.into_iter().map(|column| (column - own.start) as u32));
-                ghosts.extend(others);
-            }
-        }
-        near.sort_unstable();
-        near.dedup();
-        ghosts.sort_unstable();
-        ghosts.dedup();
-        let place_of = |column: &usize| -> u32 {
-            let place = match own.contains(column) {
-                true => near.partition_point(|&near| (near as usize) < column - own.start),
-                false => near.len() + ghosts.partition_point(|ghost| ghost < column),
-            };
-            place as u32
-        };
-        let numbers = runs.iter().flat_map(|run| {
-            let entries = row_of(run.rows.start).start..row_of(run.rows.end - 1).end;
-            let (edge, own, place_of) = (run.edge, &own, &place_of);
-            merged[entries].iter().map(move |column| match edge {
-                false => (column - own.start) as u32,
-                true => place_of(column),
-            })
-        });
-        let numbers: Vec<u32> = numbers.collect();
-        drop(merged);
-
-        let gather = Gather::new(columns, &ghosts)?;
-        let entries = comm.allreduce(summed.len(), Sum)?;
-        let work = vec![T::default(); near.len() + ghosts.len()];
-        Ok(SparseMatrix {
-            rows: rows.clone(),
-            columns: columns.clone(),
-            starts,
-            numbers,
-            values: summed,
-            runs,
-            near,
-            ghosts,
-            entries,
-            moving: RefCell::new(Moving { gather, work }),
-        })
+        drop(order);
+        compressed.finish(added)
     }
+}
+
+fn outside(call: &str, [row, column]: [usize; 2], rows: &Distribution, columns: &Distribution) -> Error {
+    let shape = format!("{}x{}", rows.total(), columns.total());
+    Error::usage(format!("{call}: entry ({row}, {column}) is outside the {shape} matrix"))
+        .help("rows and columns count from 0")
 }
 
 #[track_caller]

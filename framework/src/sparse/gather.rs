@@ -4,7 +4,7 @@
 //! Only needed values travel, in messages that are set up once and started again and again; nothing is allocated then.
 //! Which values are needed is `assemble`'s business.
 
-use super::{Distribution, Value};
+use super::{Distribution, Value, kernel};
 use crate::comm::{RecvPlan, SendPlan};
 use crate::error::Result;
 use std::ops::Range;
@@ -40,7 +40,8 @@ pub(super) struct Gather<T: Value> {
 }
 
 impl<T: Value> Gather<T> {
-    /// For the values at `ghosts`, ascending indices that other ranks have. Collective over the columns' ranks.
+    /// For the values at `ghosts`, indices that other ranks have: by their owners, and within those in any order, which is that of
+    /// the messages. Collective over the columns' ranks.
     #[track_caller]
     pub fn new(columns: &Distribution, ghosts: &[usize]) -> Result<Gather<T>> {
         let comm = columns.comm();
@@ -49,8 +50,8 @@ impl<T: Value> Gather<T> {
         while at < ghosts.len() {
             // The indices have been checked, so they have an owner.
             let owner = columns.owner(ghosts[at]).unwrap_or_default();
-            let end = columns.range_of(owner).map_or(0, |range| range.end);
-            let next = at + ghosts[at..].partition_point(|&ghost| ghost < end).max(1);
+            let of_owner = columns.range_of(owner).unwrap_or_default();
+            let next = at + ghosts[at..].iter().take_while(|ghost| of_owner.contains(ghost)).count().max(1);
             let plan = comm.plan_recv(vec![T::default(); next - at], owner, TO_READERS)?;
             into.push(In { plan, owner, place: at..next });
             asked.push((owner, &ghosts[at..next]));
@@ -82,7 +83,7 @@ impl<T: Value> Gather<T> {
         }
         for out in &mut self.out {
             let packed = out.plan.buffer_mut()?;
-            packed.iter_mut().zip(&out.picks).for_each(|(to, &pick)| *to = x[pick as usize]);
+            kernel::pick(packed, x, &out.picks);
             out.plan.start()?;
         }
         Ok(())

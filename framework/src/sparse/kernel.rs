@@ -5,17 +5,41 @@
 
 use super::Value;
 
+use rayon::prelude::*;
+
+/// So many values are worth a thread.
+const MANY: usize = 1 << 14;
+
+/// Copies the values at `picks`.
+pub(super) fn pick<T: Value>(to: &mut [T], from: &[T], picks: &[u32]) {
+    let copy = |(to, picks): (&mut [T], &[u32])| {
+        to.iter_mut().zip(picks).for_each(|(to, &pick)| *to = from[pick as usize]);
+    };
+    if rayon::current_num_threads() == 1 || to.len() < MANY {
+        return copy((to, picks));
+    }
+    let each = to.len().div_ceil(rayon::current_num_threads());
+    to.par_chunks_mut(each).zip(picks.par_chunks(each)).for_each(copy);
+}
+
 /// From this length on a row is summed in four chains.
 const LONG: usize = 24;
 
-/// y = A·x, of rows that begin at `starts` (one more than `y` has elements).
+/// y = A·x, or if `ADD` y += A·x, of rows that begin at `starts` (one more than `y` has elements).
 #[inline(never)]
-pub(super) fn multiply<T: Value>(starts: &[u32], columns: &[u32], values: &[T], x: &[T], y: &mut [T]) {
+pub(super) fn multiply<T: Value, const ADD: bool>(
+    starts: &[u32],
+    columns: &[u32],
+    values: &[T],
+    x: &[T],
+    y: &mut [T],
+) {
     let mut at = starts[0] as usize;
     for (out, &end) in y.iter_mut().zip(&starts[1..]) {
         let end = end as usize;
         let (columns, values) = (&columns[at..end], &values[at..end]);
-        *out = if columns.len() < LONG { short(columns, values, x) } else { long(columns, values, x) };
+        let sum = if columns.len() < LONG { short(columns, values, x) } else { long(columns, values, x) };
+        *out = if ADD { *out + sum } else { sum };
         at = end;
     }
 }

@@ -4,6 +4,7 @@
 
 use super::gather::Gather;
 use super::{Distribution, Value, Vector};
+use crate::Memory;
 use crate::error::Result;
 use crate::op::Sum;
 use std::cell::RefCell;
@@ -14,7 +15,8 @@ use std::ops::Range;
 /// A rank has its rows whole, each in ascending order of the columns, in compressed form (CSR) with 32-bit column numbers of its
 /// own. Rows that read only the rank's own values of a vector are multiplied while the values that others need of
 /// other ranks are on their way. A row is summed in one order whatever the number of ranks, so a product is the same
-/// to the bit.
+/// to the bit. Where rows read a vector far and wide, and other rows the same places again, each product first copies it into the
+/// order in which it is read.
 ///
 /// A rank holds fewer than 2³² entries and 2³² columns.
 pub struct SparseMatrix<T: Value> {
@@ -22,14 +24,16 @@ pub struct SparseMatrix<T: Value> {
     pub(super) columns: Distribution,
     /// Where each row begins, and the end of the last.
     pub(super) starts: Vec<u32>,
-    /// In inner rows, counted from the rank's first column; in rows of the edge, a place in `work`.
-    pub(super) numbers: Vec<u32>,
-    pub(super) values: Vec<T>,
+    /// Places in `work`; or, in inner rows of a matrix that is not `packed`, counted from the rank's first column.
+    pub(super) numbers: Memory<u32>,
+    pub(super) values: Memory<T>,
     /// All rows, in order.
     pub(super) runs: Vec<Run>,
-    /// The rank's own columns that rows of the edge read, ascending.
+    /// Whether inner rows, too, read from `work`, where their values lie closer together: see `number`.
+    pub(super) packed: bool,
+    /// The rank's own columns that are read from `work`: ascending, or if packed by their first use.
     pub(super) near: Vec<u32>,
-    /// The other ranks' columns that they read, ascending.
+    /// The other ranks' columns that are: by their owners, and within those as `near`.
     pub(super) ghosts: Vec<usize>,
     pub(super) entries: usize,
     pub(super) moving: RefCell<Moving<T>>,
@@ -39,7 +43,7 @@ pub struct SparseMatrix<T: Value> {
 pub(super) struct Moving<T: Value> {
     pub gather: Gather<T>,
     /// The values at `near`, then those at `ghosts`.
-    pub work: Vec<T>,
+    pub work: Memory<T>,
 }
 
 /// Consecutive rows of one kind, counted from the rank's first.
@@ -104,14 +108,17 @@ impl<T: Value> SparseMatrix<T> {
     /// are stays as it is.
     pub fn map_values(&mut self, mut value: impl FnMut(usize, usize, T) -> T) {
         let first = self.rows.range().start;
+        // The columns are looked up in the matrix meanwhile.
+        let mut values = std::mem::replace(&mut self.values, Memory::from(Vec::new()));
         for run in &self.runs {
             for at in run.rows.clone() {
                 for entry in self.starts[at] as usize..self.starts[at + 1] as usize {
                     let column = self.column(run.edge, self.numbers[entry]);
-                    self.values[entry] = value(first + at, column, self.values[entry]);
+                    values[entry] = value(first + at, column, values[entry]);
                 }
             }
         }
+        self.values = values;
     }
 
     /// The diagonal, with zeros where nothing is stored. Local.
@@ -145,7 +152,7 @@ impl<T: Value> SparseMatrix<T> {
     /// The global column behind a number.
     fn column(&self, edge: bool, number: u32) -> usize {
         let number = number as usize;
-        match edge {
+        match edge || self.packed {
             false => self.columns.range().start + number,
             true => match self.near.get(number) {
                 Some(&near) => self.columns.range().start + near as usize,

@@ -30,6 +30,7 @@
 //! ```
 
 mod assemble;
+mod compress;
 mod dense;
 mod distribution;
 mod gather;
@@ -37,6 +38,7 @@ mod kernel;
 pub mod market;
 mod matrix;
 mod multiply;
+mod number;
 pub mod solve;
 mod store;
 mod value;

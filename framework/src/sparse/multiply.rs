@@ -19,19 +19,50 @@ impl<T: Value> SparseMatrix<T> {
     /// An `x` that is not of the columns' distribution or a `y` that is not of the rows'; a failure of the engine.
     #[track_caller]
     pub fn multiply(&self, x: &Vector<T>, y: &mut Vector<T>) -> Result<()> {
-        self.columns.check("multiply", "x", x.rows())?;
-        self.rows.check("multiply", "y", y.rows())?;
+        self.product::<false>("multiply", x, y)
+    }
+
+    /// y += A·x: as [`SparseMatrix::multiply`], each row's sum added to what was there.
+    ///
+    /// ```
+    /// use rankine::sparse::{Distribution, SparseMatrix, Vector};
+    /// rankine::testing::ranks([1, 2, 3], |world| {
+    ///     let rows = Distribution::even(world, 4)?;
+    ///     let a = SparseMatrix::from_rows(&rows, &rows, |row, entries| entries.push((3 - row, 2.0)))?;
+    ///     let (x, mut y) = (Vector::from_fn(&rows, |i| i as f64), Vector::filled(&rows, 1.0));
+    ///     a.multiply_add(&x, &mut y)?;
+    ///     assert_eq!(y.gather()?, [7.0, 5.0, 3.0, 1.0]);
+    ///     Ok(())
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`SparseMatrix::multiply`].
+    #[track_caller]
+    pub fn multiply_add(&self, x: &Vector<T>, y: &mut Vector<T>) -> Result<()> {
+        self.product::<true>("multiply_add", x, y)
+    }
+
+    #[track_caller]
+    fn product<const ADD: bool>(&self, call: &str, x: &Vector<T>, y: &mut Vector<T>) -> Result<()> {
+        self.columns.check(call, "x", x.rows())?;
+        self.rows.check(call, "y", y.rows())?;
         let (x, y) = (x.local(), y.local_mut());
         let Moving { gather, work } = &mut *self.moving.borrow_mut();
         gather.start(x)?;
         let (near, ghosts) = work.split_at_mut(self.near.len());
-        near.iter_mut().zip(&self.near).for_each(|(to, &column)| *to = x[column as usize]);
+        let each = POLL * rayon::current_num_threads();
+        for (near, columns) in near.chunks_mut(each).zip(self.near.chunks(each)) {
+            kernel::pick(near, x, columns);
+            gather.poll()?;
+        }
+        let inner = if self.packed { &*near } else { x };
         for run in self.runs.iter().filter(|run| !run.edge) {
-            self.pieces(run, x, y, Some(&mut *gather))?;
+            self.pieces::<ADD>(run, inner, y, Some(&mut *gather))?;
         }
         gather.finish(ghosts)?;
         for run in self.runs.iter().filter(|run| run.edge) {
-            self.pieces(run, work, y, None)?;
+            self.pieces::<ADD>(run, work, y, None)?;
         }
         Ok(())
     }
@@ -75,16 +106,22 @@ impl<T: Value> SparseMatrix<T> {
             );
         };
         self.runs.iter().filter(|run| run.edge).for_each(|run| add(run, work));
-        let (near, ghosts) = work.split_at(self.near.len());
-        gather.start_back(ghosts)?;
-        self.runs.iter().filter(|run| !run.edge).for_each(|run| add(run, y));
-        self.near.iter().zip(near).for_each(|(&column, &value)| y[column as usize] += value);
+        gather.start_back(&work[self.near.len()..])?;
+        let (near, _) = work.split_at_mut(self.near.len());
+        self.runs.iter().filter(|run| !run.edge).for_each(|run| add(run, if self.packed { near } else { y }));
+        self.near.iter().zip(&*near).for_each(|(&column, &value)| y[column as usize] += value);
         gather.finish_back(y)
     }
 
     /// Multiplies a run of rows, in pieces between which the messages are looked at.
     #[track_caller]
-    fn pieces(&self, run: &Run, x: &[T], y: &mut [T], mut messages: Option<&mut Gather<T>>) -> Result<()> {
+    fn pieces<const ADD: bool>(
+        &self,
+        run: &Run,
+        x: &[T],
+        y: &mut [T],
+        mut messages: Option<&mut Gather<T>>,
+    ) -> Result<()> {
         let threads = rayon::current_num_threads();
         let (numbers, values) = (&self.numbers[..], &self.values[..]);
         let mut at = run.rows.start;
@@ -94,12 +131,12 @@ impl<T: Value> SparseMatrix<T> {
             let end = at + fit.max(1);
             let (starts, y) = (&self.starts[at..=end], &mut y[at..end]);
             if threads == 1 {
-                kernel::multiply(starts, numbers, values, x, y);
+                kernel::multiply::<T, ADD>(starts, numbers, values, x, y);
             } else {
                 let each = y.len().div_ceil(threads);
                 y.par_chunks_mut(each).enumerate().for_each(|(part, y)| {
                     let starts = &starts[part * each..=part * each + y.len()];
-                    kernel::multiply(starts, numbers, values, x, y);
+                    kernel::multiply::<T, ADD>(starts, numbers, values, x, y);
                 });
             }
             if let Some(messages) = &mut messages {

@@ -8,7 +8,7 @@ use crate::comm::Element;
 use crate::error::Result;
 use crate::op::Sum;
 use crate::output::{Partitioned, PartitionedMut, Piece};
-use crate::{Field, Grid};
+use crate::{Field, Grid, Memory};
 use ndarray::{Dim, Dimension, IntoDimension};
 use std::panic::Location;
 
@@ -29,7 +29,7 @@ use std::panic::Location;
 #[derive(Clone, Debug)]
 pub struct Vector<T: Element> {
     rows: Distribution,
-    local: Vec<T>,
+    local: Memory<T>,
 }
 
 /// Sums are made in so many chains, which the processor works on at once.
@@ -43,12 +43,14 @@ impl<T: Value> Vector<T> {
 
     /// `value` everywhere. Local.
     pub fn filled(rows: &Distribution, value: T) -> Self {
-        Vector { rows: rows.clone(), local: vec![value; rows.len()] }
+        Vector { rows: rows.clone(), local: Memory::filled(rows.len(), value) }
     }
 
     /// A value for each global index. Local.
     pub fn from_fn(rows: &Distribution, value: impl FnMut(usize) -> T) -> Self {
-        Vector { rows: rows.clone(), local: rows.range().map(value).collect() }
+        let mut vector = Vector::zeros(rows);
+        vector.local.iter_mut().zip(rows.range().map(value)).for_each(|(to, value)| *to = value);
+        vector
     }
 
     /// With this rank's values. Local.
@@ -62,7 +64,7 @@ impl<T: Value> Vector<T> {
             let help = "give one for each index of Distribution::range";
             return Err(rows.comm().usage("Vector::from_local", Location::caller(), what, help));
         }
-        Ok(Vector { rows: rows.clone(), local })
+        Ok(Vector { rows: rows.clone(), local: Memory::from(local) })
     }
 
     /// Which rank has which indices.
@@ -109,7 +111,7 @@ impl<T: Value> Vector<T> {
     #[track_caller]
     pub fn axpy(&mut self, a: T, x: &Vector<T>) -> Result<()> {
         self.check("axpy", x)?;
-        self.local.iter_mut().zip(&x.local).for_each(|(y, &x)| *y += a * x);
+        self.local.iter_mut().zip(&x.local[..]).for_each(|(y, &x)| *y += a * x);
         Ok(())
     }
 
@@ -120,7 +122,7 @@ impl<T: Value> Vector<T> {
     #[track_caller]
     pub fn aypx(&mut self, a: T, x: &Vector<T>) -> Result<()> {
         self.check("aypx", x)?;
-        self.local.iter_mut().zip(&x.local).for_each(|(y, &x)| *y = x + a * *y);
+        self.local.iter_mut().zip(&x.local[..]).for_each(|(y, &x)| *y = x + a * *y);
         Ok(())
     }
 

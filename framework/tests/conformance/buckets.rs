@@ -36,7 +36,8 @@ fn is_of_round<'a>(
 pub fn a_round_comes_with_the_next(world: &Comm) -> Result<()> {
     // The author's wildcard receive meets none of it.
     let posted = world.irecv_owned(Vec::<u64>::with_capacity(1), ANY_SOURCE, ANY_TAG)?;
-    for most in [1, 60, 1024, 20_000] {
+    // Also such as go in two messages, and long ones.
+    for most in [1, 60, 496, 497, 992, 1024, 20_000] {
         let mut buckets = world.buckets(most)?;
         assert_eq!(buckets.finish()?.count(), 0);
         for again in 0..2 {
@@ -89,5 +90,15 @@ pub fn more_than_there_is_room_for(world: &Comm) -> Result<()> {
     let words = format!("exchange: 4 items for rank {last}, and room for 3 in a round");
     assert!(error.to_string().contains(&words) && error.to_string().contains("buckets.rs:"), "{error}");
     assert_eq!(buckets.finish()?.count(), 0);
+    let room = if world.rank() == last { usize::MAX / 16 } else { 1 };
+    let error = world.buckets::<f64>(room).map(drop).unwrap_err();
+    if world.rank() == last {
+        assert!(error.to_string().contains("no memory for"), "{error}");
+    }
+    if world.size() > 1 {
+        let error = world.buckets::<u8>(5 + world.rank()).map(drop).unwrap_err();
+        let words = format!("room for {} items here, 5 to {}", 5 + world.rank(), 5 + last);
+        assert!(error.to_string().contains(&words), "{error}");
+    }
     Ok(())
 }

@@ -191,7 +191,7 @@ fn always() -> Vec<Case> {
         views: 2, Any [columns_are_slices, lengths_that_differ];
         redistribution: 1, Any [every_pair_of_decompositions, any_element, axes_in_any_order, sub_communicators, many_small_pieces_and_large_ones, again_and_again, keeps_out_of_the_way, plans_that_cannot_be];
         refinements: 1, Any [on_one_axis, on_two_axes, on_three_axes, on_four_axes, what_is_local_is_not_sent, again_and_again, what_cannot_be_is_refused];
-        matrices: 1, Any [products, triplets_from_anywhere, products_keep_their_bits, misuse, files_of_every_kind, files_come_back, hostile_files];
+        matrices: 1, Any [products, triplets_from_anywhere, products_keep_their_bits, scattered_columns, misuse, files_of_every_kind, files_come_back, hostile_files];
         dense: 1, Any [layouts_are_bijections, moves, panels, products, planned_products, norms, files, misuse];
         solvers: 1, Any [poisson_in_two_dimensions, dense_references, a_stencil_without_a_matrix, iterations_keep_their_bits, gauss_seidel_by_blocks, ends_that_are_not_solutions];
         collections: 1, Any [sorts, keys_by_key, words, chains];

@@ -60,6 +60,8 @@ fn products_of<T: Value>(world: &Comm) -> Result<()> {
                 a.multiply(&vector, &mut y)?;
                 assert_eq!(y.gather()?, expected);
             }
+            a.multiply_add(&vector, &mut y)?;
+            assert_eq!(y.gather()?, expected.iter().map(|&sum| sum + sum).collect::<Vec<_>>());
 
             let x = Array1::from_shape_fn(rows, |_| small::<T>(&mut dice));
             let vector = Vector::from_fn(r, |i| x[i]);
@@ -117,6 +119,13 @@ pub fn triplets_from_anywhere(world: &Comm) -> Result<()> {
         a.diagonal().gather()?,
         (0..17).map(|i| if i < 11 { expected[[i, i]] } else { 0.0 }).collect::<Vec<_>>()
     );
+    // The same by rows, the columns of each backwards.
+    let by_rows = SparseMatrix::from_rows(&rows, &columns, |row, entries| {
+        entries.extend(expected.row(row).iter().copied().enumerate().rev().filter(|entry| entry.1 != 0.0));
+        entries.extend(entries.first().copied().map(|(column, _)| (column, 1.0)));
+        entries.extend(entries.first().copied().map(|(column, _)| (column, -1.0)));
+    })?;
+    assert_eq!(by_rows.to_dense()?, expected);
     let mut doubled = a;
     doubled.map_values(|row, column, value| value + expected[[row, column]]);
     assert_eq!(doubled.to_dense()?, 2.0 * expected);
@@ -145,6 +154,37 @@ pub fn products_keep_their_bits(world: &Comm) -> Result<()> {
     Ok(())
 }
 
+/// Rows that read a large vector far and wide, and again what rows before them read: of values whose order matters, and of whole
+/// ones the transpose. The reference is a loop.
+pub fn scattered_columns(world: &Comm) -> Result<()> {
+    let n = 200_000;
+    let column = |row: usize, k: usize| (row + 5000 * k) % n * 30_011 % n;
+    let value = |row: usize, column: usize| 1.0 / (1 + (row + 7 * column) % 1000) as f64;
+    let (rows, x) = (Distribution::even(world, n)?, |column: usize| 1.0 / (3 + column % 77) as f64);
+    let mut a = SparseMatrix::from_rows(&rows, &rows, |row, entries| {
+        entries.extend((0..6).map(|k| (column(row, k), value(row, column(row, k)))));
+    })?;
+    let (vector, mut y) = (Vector::from_fn(&rows, x), Vector::filled(&rows, 77.0));
+    for _ in 0..2 {
+        a.multiply(&vector, &mut y)?;
+    }
+    for (row, sum) in rows.range().zip(y.local()) {
+        let mut columns: Vec<usize> = (0..6).map(|k| column(row, k)).collect();
+        columns.sort();
+        let expected = columns.iter().fold(0.0, |sum, &column| sum + value(row, column) * x(column));
+        assert_eq!(sum.to_bits(), expected.to_bits(), "row {row}");
+        assert!(a.row(row).expect("its own").map(|entry| entry.0).eq(columns));
+    }
+    a.map_values(|row, column, _| ((row + column) % 5) as f64);
+    a.multiply_transposed(&Vector::from_fn(&rows, |row| (row % 3) as f64), &mut y)?;
+    let mut expected = vec![0; n];
+    for row in 0..n {
+        (0..6).for_each(|k| expected[column(row, k)] += (row + column(row, k)) % 5 * (row % 3));
+    }
+    assert!(rows.range().zip(y.local()).all(|(column, &sum)| sum == expected[column] as f64));
+    Ok(())
+}
+
 /// What a matrix and a vector of the wrong kind say, on every rank, with nothing left under way.
 pub fn misuse(world: &Comm) -> Result<()> {
     let (rows, others) = (Distribution::even(world, 6)?, Distribution::even(world, 7)?);
@@ -154,6 +194,10 @@ pub fn misuse(world: &Comm) -> Result<()> {
     let speaks = world.rank() + 1 == world.size();
     assert_eq!(error.kind(), if speaks { ErrorKind::Usage } else { ErrorKind::Elsewhere });
     assert!(!speaks || error.what().contains("(2, 6) is outside the 6x6"), "{error}");
+    let error =
+        SparseMatrix::from_rows(&rows, &rows, |row, entries| entries.push((row + row / 5, 1.0))).unwrap_err();
+    let speaks = rows.range().contains(&5);
+    assert!(!speaks || error.to_string().contains("from_rows: entry (5, 6) is outside the 6x6"), "{error}");
     let a = SparseMatrix::from_triplets(&rows, &others, [(0, 0, 1.0)])?;
     let (x, mut y) = (Vector::zeros(&rows), Vector::zeros(&rows));
     let error = a.multiply(&x, &mut y).unwrap_err();

@@ -7,6 +7,7 @@ mod nstream;
 mod p2p;
 mod random;
 mod reduce;
+mod sparse;
 mod stencil;
 mod sync_global;
 mod transpose;
