@@ -5,6 +5,7 @@
 
 use rankine::matrix::{BlockCyclic, Form, Matrix, ProcessGrid, Product, Rearrangement};
 use rankine::op::Sum;
+use rankine::particles::Columns;
 use rankine::{
     Block, Comm, Field, Grid, Redistribution, Refinement, Requests, Result, Stencil, start_all, testing,
 };
@@ -458,4 +459,16 @@ fn ghosts_brought_up_to_date() {
         nothing_allocated("ghosts", round, world)
     })
     .unwrap();
+}
+
+#[test]
+fn rows_of_columns_that_travel() {
+    testing::ranks([1, 2, 3], |world| {
+        let next = (world.rank() + 1) % world.size();
+        let mut rows = Columns::<f64, 3>::new();
+        (0..1000).try_for_each(|i| rows.push([f64::from(i); 3]))?;
+        let leaving: Vec<usize> = (0..1000).step_by(3).collect();
+        let round = |world: &Comm| rows.migrate(world, &leaving, |_| next).map(drop);
+        nothing_allocated("rows", round, world)
+    });
 }

@@ -13,7 +13,7 @@ pub use triple::Triple;
 use rankine::run::Entry;
 
 /// All kernels, by name.
-pub const fn all() -> [Entry; 12] {
+pub const fn all() -> [Entry; 13] {
     [
         Entry::of::<Heat3d>(),
         Entry::of::<prk::Amr>(),
@@ -21,6 +21,7 @@ pub const fn all() -> [Entry; 12] {
         Entry::of::<prk::Dgemm>(),
         Entry::of::<prk::Nstream>(),
         Entry::of::<prk::P2p>(),
+        Entry::of::<prk::Pic>(),
         Entry::of::<prk::Random>(),
         Entry::of::<prk::Reduce>(),
         Entry::of::<prk::Sparse>(),

@@ -1,13 +1,16 @@
 //! `Particles`: things with a position, each on the rank whose cells it is in.
 //!
 //! A [`Grid`] says who owns which part of space. This file brings particles to their owners; `ghosts` shows ranks what
-//! is near their part, `curve` deals particles by a space-filling curve instead, which `splitters` cuts. Forces and motion are the author's.
+//! is near their part, `curve` deals particles by a space-filling curve instead, which `splitters` cuts. `columns` is another
+//! form of them: a slice a quantity, and the author says who owns what. Forces and motion are the author's.
 
+mod columns;
 mod curve;
 mod ghosts;
 mod splitters;
 mod store;
 
+pub use columns::Columns;
 pub use curve::{Curve, Cuts};
 pub use ghosts::Ghosts;
 

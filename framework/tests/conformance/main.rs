@@ -49,6 +49,7 @@ mod sparse;
 mod stores;
 mod stress;
 mod topology;
+mod traveling;
 mod types;
 mod under_way;
 mod values;
@@ -137,6 +138,7 @@ fn always() -> Vec<Case> {
         fields: 1, Any [corners_on_a_torus, several_in_one_message, staggered_waves, on_one_axis, on_two_axes, on_three_axes, on_four_axes, given_edges, changed_behind];
         measures: 1, Any [norms_and_dots_agree_with_a_loop, faces_are_counted_once, ties_go_to_the_lowest_index, the_last_face_may_have_the_extreme, histograms_count_every_value_once, reproducible_sums_are_exact_ones, checksums_follow_their_formula];
         levels: 1, Any [on_one_axis, on_two_axes, on_three_axes, on_four_axes, poisson_by_v_cycles];
+        traveling: 1, Any [rows_go_where_they_are_said, all_to_one_and_back, any_type_and_many_rows, mistakes];
         p2p: 1, Any [ring, to_self_nonblocking, zero_length, every_type, order_is_kept, shorter_message, vectors_of_any_length, sendrecv_shift, probing];
         p2p: 2, Any [wildcards, large_messages, moved_large_vector, tags_select, many_sizes];
         p2p: 1, Buffered [to_self_blocking, buffered_before_received, moved_vectors];

@@ -5,6 +5,7 @@ mod branch;
 mod dgemm;
 mod nstream;
 mod p2p;
+mod pic;
 mod random;
 mod reduce;
 mod sparse;
