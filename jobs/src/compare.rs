@@ -40,7 +40,7 @@ pub struct Compare {
 }
 
 /// What is swept where nothing is asked for: the flags of a kernel's size, and values from a cache's to the memory's.
-const SWEEPS: [(&str, &str); 8] = [
+const SWEEPS: [(&str, &str); 13] = [
     ("heat3d", "cells=16,32,64,128,192"),
     ("stencil", "size=100,250,500,1000,2000,4000"),
     ("transpose", "order=128,256,512,1024,2048,4096"),
@@ -48,6 +48,11 @@ const SWEEPS: [(&str, &str); 8] = [
     ("nstream", "length=10000,100000,1000000,10000000,40000000"),
     ("p2p", "m,n=125,250,500,1000,2000,4000"),
     ("reduce", "length=1000,10000,100000,1000000,4000000"),
+    ("sparse", "log2-size=6,7,8,9,10"),
+    ("pic", "particles=1000,10000,100000,1000000"),
+    ("random", "log2-size=12,14,16,18,20,22"),
+    ("amr", "size=250,500,1000,2000"),
+    ("branch", "length=100,1000,10000,100000"),
     ("sync_global", "length=16,128,1024,8192,65536"),
 ];
 

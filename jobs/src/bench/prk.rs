@@ -74,6 +74,15 @@ const CASES: [Case; CASE_COUNT] = [
         iterations: ("--update-ratio", 64),
         ..case("random-cache", "random", 0, "--log2-size 20", "random", "20")
     },
+    case("sparse", "sparse", 60, "--log2-size 10 --radius 4", "sparse", "10 4"),
+    case(
+        "pic",
+        "pic",
+        40,
+        "--size 1000 --particles 1000000 --k 1 --m 2 --init geometric --rho 0.99",
+        "pic",
+        "1000 1000000 1 2 GEOMETRIC 0.99",
+    ),
     case(
         "amr",
         "amr",
@@ -87,7 +96,7 @@ const CASES: [Case; CASE_COUNT] = [
     case("branch-heavy", "branch", 500, "--length 10000 --kind ins_heavy", "branch", "10000 ins_heavy"),
 ];
 
-const CASE_COUNT: usize = 17;
+const CASE_COUNT: usize = 19;
 
 /// Does it.
 ///

@@ -325,6 +325,11 @@ const PRK: [(&str, &str); PRK_COUNT] = [
     ("sync_global --iterations 500 --length 100", "Rate (synch/s): "),
     ("branch --iterations 20 --length 100 --kind vector_stop", "Rate (Mops/s) with branches: "),
     ("branch --iterations 4 --length 100 --kind ins_heavy", "Rate (Mops/s) with branches: "),
+    ("sparse --iterations 2 --log2-size 6 --radius 3", "Rate (MFlops/s): "),
+    (
+        "pic --iterations 5 --size 30 --particles 500 --k 1 --m 2 --init sinusoidal",
+        "Rate (Mparticles_moved/s): ",
+    ),
     ("random --update-ratio 8 --log2-size 12", "Rate (GUPS/s): "),
     (
         "amr --iterations 9 --size 80 --refined-size 20 --refine-level 1 --period 2 --duration 1 --sub-iterations 2",
@@ -332,7 +337,7 @@ const PRK: [(&str, &str); PRK_COUNT] = [
     ),
 ];
 
-const PRK_COUNT: usize = 12;
+const PRK_COUNT: usize = 14;
 
 /// Each of them validates and quotes its rate, on so many ranks.
 pub fn research_kernels_validate(start: Start<'_>, ranks: usize) {
