@@ -164,7 +164,7 @@ impl Kernel for Pic {
         let own = grid.own();
         let [x, y] = [0, 1].map(|axis| own.start[axis]..own.start[axis] + own.shape[axis]);
         let (rows, side, whole) = (y.len() + 1, self.size as f64, comm.size() == 1);
-        let charge = |i: usize| if (x.start + i / rows) % 2 == 0 { 1.0 } else { -1.0 };
+        let charge = |i: usize| if (x.start + i / rows).is_multiple_of(2) { 1.0 } else { -1.0 };
         let charges = Memory::from_fn((x.len() + 1) * rows, charge)?;
         let particles = self.placed(&x, &y)?;
         let placed = comm.allreduce(particles.len() as u64, op::Sum)?;
@@ -369,7 +369,7 @@ impl Pic {
         for column in x.clone() {
             let mut dice = Dice::after(2 * (column as u64 * self.size as u64 + y.start as u64));
             let mean = self.mean(column);
-            let q = if column % 2 == 0 { charge } else { -charge };
+            let q = if column.is_multiple_of(2) { charge } else { -charge };
             for row in y.clone() {
                 let drawn = dice.draw(mean);
                 let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
@@ -391,7 +391,7 @@ impl Dice {
         let mut state = 27_182_818_285u64;
         let (mut a, mut c) = (6_364_136_223_846_793_005u64, 1_442_695_040_888_963_407u64);
         while numbers > 0 {
-            if numbers % 2 == 1 {
+            if !numbers.is_multiple_of(2) {
                 state = a.wrapping_mul(state).wrapping_add(c);
             }
             (a, c) = (a.wrapping_mul(a), a.wrapping_mul(c).wrapping_add(c));
