@@ -27,7 +27,7 @@ fn all_there(world: &Comm, rows: &Columns<u64, 3>, total: u64) -> Result<()> {
 
 /// Every rank has other numbers of rows, some have none.
 fn dealt(world: &Comm) -> Result<(Columns<u64, 3>, u64)> {
-    let before = |rank: usize| (0..rank as u64).map(|rank| 40 * (rank % 3)).sum::<u64>();
+    let before = |rank: usize| (0..rank as u64).map(|rank| 40 * ((rank + 1) % 3)).sum::<u64>();
     let mut rows = Columns::new();
     for id in before(world.rank())..before(world.rank() + 1) {
         let [a, b] = beside(id);

@@ -201,9 +201,9 @@ impl Kernel for Pic {
         parts.for_each(|(part, (((((x, y), vx), vy), q), leaving))| {
             let (x, y) = (x.chunks_mut(LANES), y.chunks_mut(LANES));
             let (vx, vy, q) = (vx.chunks_mut(LANES), vy.chunks_mut(LANES), q.chunks(LANES));
-            let mut first = part * share;
+            let (mut first, mut scratch) = (part * share, [[0.0; LANES]; 6]);
             for ((((x, y), vx), vy), q) in x.zip(y).zip(vx).zip(vy).zip(q) {
-                tile.advance(x, y, vx, vy, q);
+                tile.advance(x, y, vx, vy, q, &mut scratch);
                 if !tile.whole {
                     tile.notice(x, y, first, leaving);
                 }
@@ -250,35 +250,50 @@ fn tiles(ranks: usize) -> [usize; 2] {
 }
 
 impl Tile {
-    /// Moves up to [`LANES`] particles of this tile by a step of time, which is 1, as their mass is.
+    /// Moves up to [`LANES`] particles of this tile by a step of time, which is 1, as their mass is: three loops, of which the
+    /// first and the last are vectorised, and the one between them looks up charges.
     ///
-    /// The force of a charge at (dx, dy) is q q' (dx, dy) / r³, by one division. A reference that divides by r² and by r
-    /// rounds more often: they differ in the last bits, and both round alike on both sides of the middle of a cell,
-    /// where particles are.
-    #[inline(always)]
-    fn advance(&self, x: &mut [f64], y: &mut [f64], vx: &mut [f64], vy: &mut [f64], q: &[f64]) {
+    /// The force of a charge q' at (dx, dy) is q q' (dx, dy) / r³. Two charges share a division, as 1 / (a b) is b / (a b) / b; a reference that
+    /// divides for each, by r² and by r, differs in the last bits. Nothing comes of it in the middle of a cell, where
+    /// particles are: there all r are the same, and what is rounded alike on both sides cancels.
+    ///
+    /// Not to be inlined: that the slices are apart is known of arguments only.
+    #[inline(never)]
+    fn advance(
+        &self,
+        x: &mut [f64],
+        y: &mut [f64],
+        vx: &mut [f64],
+        vy: &mut [f64],
+        q: &[f64],
+        scratch: &mut [[f64; LANES]; 6],
+    ) {
         let n = x.len().min(LANES);
         let (x, y, vx, vy, q) = (&mut x[..n], &mut y[..n], &mut vx[..n], &mut vy[..n], &q[..n]);
-        let (mut corners, mut inside) = ([[0.0; LANES]; 4], [[0.0; LANES]; 2]);
-        let (rows, left, bottom) = (self.y.len() + 1, self.x.start as i32, self.y.start as i32);
-        let charges = &self.charges[..];
+        let [dx, dy, sw, nw, se, ne] = scratch.each_mut().map(|lanes| &mut lanes[..n]);
         for i in 0..n {
-            let (column, row) = (x[i] as i32, y[i] as i32);
-            let at = (column - left) as usize * rows + (row - bottom) as usize;
-            let (here, next) = (&charges[at..at + 2], &charges[at + rows..at + rows + 2]);
-            [corners[0][i], corners[1][i], corners[2][i], corners[3][i]] =
-                [here[0], here[1], next[0], next[1]];
-            [inside[0][i], inside[1][i]] = [x[i] - f64::from(column), y[i] - f64::from(row)];
+            [dx[i], dy[i]] = [x[i] - x[i].floor(), y[i] - y[i].floor()];
         }
+        let rows = self.y.len() + 1;
+        let [left, bottom, height] = [self.x.start, self.y.start, rows].map(|number| number as f64);
+        // The corners of cells from their lower left one on, all as long, so that one comparison is enough for the four.
+        let cells = self.charges.len() - rows - 1;
+        let [at_sw, at_nw, at_se, at_ne] = [0, 1, rows, rows + 1].map(|from| &self.charges[from..][..cells]);
         for i in 0..n {
-            let [dx, dy] = [inside[0][i], inside[1][i]];
+            let cell = ((x[i] - dx[i] - left) * height + (y[i] - dy[i] - bottom)) as usize;
+            [sw[i], nw[i], se[i], ne[i]] = [at_sw[cell], at_nw[cell], at_se[cell], at_ne[cell]];
+        }
+        let cube = |x: f64, y: f64| {
+            let square = x * x + y * y;
+            square * square.sqrt()
+        };
+        for i in 0..n {
+            let (dx, dy) = (dx[i], dy[i]);
             let (ex, ey) = (1.0 - dx, 1.0 - dy);
-            let force = |charge: f64, dx: f64, dy: f64| {
-                let square = dx * dx + dy * dy;
-                q[i] * charge / (square * square.sqrt())
-            };
-            let (sw, nw) = (force(corners[0][i], dx, dy), force(corners[1][i], dx, ey));
-            let (se, ne) = (force(corners[2][i], ex, dy), force(corners[3][i], ex, ey));
+            let [r_sw, r_nw, r_se, r_ne] = [cube(dx, dy), cube(dx, ey), cube(ex, dy), cube(ex, ey)];
+            let (west, east) = (q[i] / (r_sw * r_nw), q[i] / (r_se * r_ne));
+            let (sw, nw) = (sw[i] * r_nw * west, nw[i] * r_sw * west);
+            let (se, ne) = (se[i] * r_ne * east, ne[i] * r_se * east);
             let (ax, ay) = (dx * (sw + nw) - ex * (se + ne), dy * (sw + se) - ey * (nw + ne));
             x[i] = self.wrapped(x[i] + vx[i] + 0.5 * ax);
             y[i] = self.wrapped(y[i] + vy[i] + 0.5 * ay);
