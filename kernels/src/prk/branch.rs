@@ -9,7 +9,7 @@ use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::{Comm, Error, Result, op};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
 /// Branches: the parameters.
@@ -44,7 +44,9 @@ pub enum Branching {
 
 /// A rank's vector, and what has been measured.
 pub struct Branched {
-    pub(super) vector: Vec<i32>,
+    memory: Vec<i32>,
+    /// Where in the memory the vector is: it starts on a cache line, or stores would straddle two.
+    within: Range<usize>,
     /// Each thread's part counts from 0.
     index: Vec<u32>,
     /// Pairs of iterations done, with branches and without.
@@ -59,8 +61,11 @@ pub struct Branched {
 /// Operations of a step, about: enough that taking the time costs nothing, and little enough that a run can be stopped.
 const STEP: u64 = 20_000_000;
 
-/// A thread's part is a multiple of the period of the values.
+/// The values come again after so many elements.
 const PERIOD: usize = 8;
+
+/// Elements of a cache line, of which a thread's part has whole ones; a multiple of the period.
+const LINE: usize = 16;
 
 impl Kernel for Branch {
     const NAME: &'static str = "branch";
@@ -88,10 +93,14 @@ impl Kernel for Branch {
     }
 
     fn init(&self, comm: &Comm) -> Result<Branched> {
-        let vector = (0..self.length).map(value).collect();
-        let part = share(self.length).next_multiple_of(PERIOD) as u32;
+        let mut memory = vec![0; self.length + LINE - 1];
+        let start = memory.as_ptr().align_offset(LINE * size_of::<i32>()).min(LINE - 1);
+        let within = start..start + self.length;
+        memory[within.clone()].iter_mut().enumerate().for_each(|(i, v)| *v = value(i));
+        let part = share(self.length).next_multiple_of(LINE) as u32;
         let index = (0..self.length as u32).map(|i| i % part).collect();
-        Ok(Branched { vector, index, done: [0; 2], seconds: [0.0; 2], wrong: 0, ranks: comm.size() })
+        let ranks = comm.size();
+        Ok(Branched { memory, within, index, done: [0; 2], seconds: [0.0; 2], wrong: 0, ranks })
     }
 
     fn steps(&self) -> Option<u64> {
@@ -105,22 +114,22 @@ impl Kernel for Branch {
             comm.barrier()?;
         }
         let pairs = self.pairs().min(all - data.done[phase]);
-        let part = share(self.length).next_multiple_of(PERIOD);
+        let part = share(self.length).next_multiple_of(LINE);
         let start = Instant::now();
-        let parts = data.vector.par_chunks_mut(part).zip(data.index.par_chunks(part));
+        let parts = data.memory[data.within.clone()].par_chunks_mut(part).zip(data.index.par_chunks(part));
         parts.for_each(|(vector, index)| self.kind.run(phase == 0, vector, index, pairs));
         data.seconds[phase] += start.elapsed().as_secs_f64();
         data.done[phase] += pairs;
         if data.done == [all, 0] {
             let wrong = |(i, &found): (usize, &i32)| found != self.kind.after(all, value(i));
-            data.wrong = data.vector.iter().enumerate().filter(|item| wrong(*item)).count() as u64;
+            data.wrong = data.vector().iter().enumerate().filter(|item| wrong(*item)).count() as u64;
         }
         Ok(ControlFlow::Continue(()))
     }
 
     fn verify(&self, comm: &Comm, data: &mut Branched) -> Result<Verdict> {
         comm.allreduce_in_place(&mut data.seconds, op::Max)?;
-        let sum = data.vector.iter().map(|&v| i64::from(v)).sum::<i64>();
+        let sum = data.vector().iter().map(|&v| i64::from(v)).sum::<i64>();
         let [sum, wrong] = comm.allreduce([sum, data.wrong as i64], op::Sum)?;
         let (length, over) = (self.length as i64, (self.length % PERIOD) as i64);
         let expected = (over * (over - 8) + length) / 2 * data.ranks as i64;
@@ -157,6 +166,12 @@ impl Branch {
     /// Pairs of iterations of a step.
     fn pairs(&self) -> u64 {
         (STEP / (2 * self.operations())).max(1)
+    }
+}
+
+impl Branched {
+    pub(super) fn vector(&mut self) -> &mut [i32] {
+        &mut self.memory[self.within.clone()]
     }
 }
 

@@ -22,7 +22,7 @@ fn each_kind_validates_after_any_number_of_pairs() {
 #[test]
 fn one_wrong_element_is_noticed() {
     for kind in KINDS {
-        notices(&Branch { kind, ..SMALL }, |data| data.vector[100] += 1);
+        notices(&Branch { kind, ..SMALL }, |data| data.vector()[100] += 1);
     }
 }
 
