@@ -180,7 +180,15 @@ impl File {
                 // SAFETY: as above.
                 unsafe { H5Fopen(name.as_ptr(), flags, access.id) }
             }
-        })?;
+        });
+        // The library says only at which of its own calls it noticed.
+        let gone = |folder: &Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+        let id = match path.parent() {
+            Some(folder) if id.is_err() && flags == H5F_ACC_TRUNC && gone(folder) => {
+                return Err(format!("the folder {} is gone", folder.display()));
+            }
+            _ => id?,
+        };
         Ok(File { id: Some(id), together: together.is_some() })
     }
 
