@@ -249,7 +249,11 @@ impl<T: Element, const D: usize> Field<T, D> {
 }
 
 fn storage<T: Element, const D: usize>(grid: &Grid<D>, layout: &Layout) -> Result<Memory<T>> {
-    Memory::aligned(layout.len(), layout.halo[3]).map_err(|error| error.on_rank(grid.comm().rank()))
+    Memory::aligned(layout.len(), layout.halo[3]).map_err(|_| {
+        Error::usage(format!("a field of {} cells a rank, of {} bytes each", layout.len(), size_of::<T>()))
+            .help("this rank's memory does not hold it: give fewer cells or more ranks")
+            .on_rank(grid.comm().rank())
+    })
 }
 
 impl<T: Element, const D: usize> std::fmt::Debug for Field<T, D> {
