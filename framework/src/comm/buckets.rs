@@ -8,6 +8,7 @@ use super::{Comm, Element, OwnedRecv, OwnedSend};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Max;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::panic::Location;
 
 /// A bucket, or as much of it as is a `head`.
@@ -144,23 +145,16 @@ impl<T: Element> Buckets<T> {
             self.receives.push_back(self.comm.irecv_owned(buffer, source, HEAD)?);
         }
         for dest in others(me, size) {
-            let empty = self.spare();
-            let mut items = std::mem::replace(&mut self.filling[dest], empty);
-            let rest = if self.has_rest(&items) {
-                let mut rest = self.spare();
-                rest.extend_from_slice(&items[self.head..]);
-                items.truncate(self.head);
-                Some(rest)
-            } else {
-                None
-            };
-            self.sends.push_back((self.round, self.comm.isend_owned(items, dest, HEAD)?));
+            let first = self.filling[dest].len().min(self.head);
+            let head = self.message(dest, 0..first);
+            let rest = self.has_rest(&head).then(|| self.message(dest, first..self.filling[dest].len()));
+            self.sends.push_back((self.round, self.comm.isend_owned(head, dest, HEAD)?));
             if let Some(rest) = rest {
                 self.sends.push_back((self.round, self.comm.isend_owned(rest, dest, REST)?));
             }
         }
-        let empty = self.spare();
-        let own = std::mem::replace(&mut self.filling[me], empty);
+        let own = self.message(me, 0..self.filling[me].len());
+        self.filling.iter_mut().for_each(Vec::clear);
         let before = self.own.replace(own);
         self.arrive(before)?;
         Ok(self.given())
@@ -224,6 +218,14 @@ impl<T: Element> Buckets<T> {
             }
         }
         Ok(())
+    }
+
+    /// A copy of what has been put in. What one rank writes and another reads is slow to write again, all the more item by item;
+    /// so buckets stay here.
+    fn message(&mut self, dest: usize, range: Range<usize>) -> Vec<T> {
+        let mut message = self.spare();
+        message.extend_from_slice(&self.filling[dest][range]);
+        message
     }
 
     /// A bucket with nothing in it.

@@ -90,7 +90,8 @@ impl<T: Value> Compressed<T> {
         }
         let (at, end) = (self.starts.len() - 1, self.codes.len() + codes.len());
         let columns = self.own.len() + self.met.len();
-        if [at + 1, end, columns].into_iter().any(|count| count >= u32::MAX as usize) {
+        // A column may take an eighth more, see `number`.
+        if [at + 1, end, columns + columns / 8].into_iter().any(|count| count >= u32::MAX as usize) {
             let what =
                 format!("SparseMatrix: {end} entries, {} rows and {columns} columns on one rank", at + 1);
             return Err(Error::usage(what)
@@ -110,7 +111,8 @@ impl<T: Value> Compressed<T> {
     /// The matrix of all rows, unless one could not be added, here or elsewhere. Collective.
     #[track_caller]
     pub fn finish(self, added: Result<()>) -> Result<SparseMatrix<T>> {
-        let Compressed { rows, columns, starts, runs, codes, values, met, own, .. } = self;
+        let Compressed { rows, columns, starts, runs, codes, values, met, own, codes_of, .. } = self;
+        drop(codes_of);
         let comm = rows.comm();
         let joined = added.and_then(|()| Ok((codes.join()?, values.join()?)));
         let (mut numbers, values) = comm.agree(joined)?;

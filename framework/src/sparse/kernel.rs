@@ -5,21 +5,66 @@
 
 use super::Value;
 
+use crate::error::Result;
 use rayon::prelude::*;
 
 /// So many values are worth a thread.
 const MANY: usize = 1 << 14;
 
-/// Copies the values at `picks`.
-pub(super) fn pick<T: Value>(to: &mut [T], from: &[T], picks: &[u32]) {
-    let copy = |(to, picks): (&mut [T], &[u32])| {
-        to.iter_mut().zip(picks).for_each(|(to, &pick)| *to = from[pick as usize]);
-    };
-    if rayon::current_num_threads() == 1 || to.len() < MANY {
-        return copy((to, picks));
+/// Values are picked at so many places at once. One place alone would often wait for one set of the first cache, where picks
+/// lie a power of two apart; and several may find theirs in one line.
+const PLACES: usize = 4;
+
+/// Copies the values at `picks`, and calls `between` every `often` values.
+pub(super) fn pick<T: Value>(
+    to: &mut [T],
+    from: &[T],
+    picks: &[u32],
+    often: usize,
+    mut between: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let threads = rayon::current_num_threads();
+    if threads > 1 && to.len() >= MANY {
+        let each = to.len().div_ceil(threads);
+        to.par_chunks_mut(each).zip(picks.par_chunks(each)).for_each(|(to, picks)| {
+            let (mut to, picks, whole) = places(to, picks);
+            pick_some(&mut to, from, &picks, 0..whole);
+        });
+        return between();
     }
-    let each = to.len().div_ceil(rayon::current_num_threads());
-    to.par_chunks_mut(each).zip(picks.par_chunks(each)).for_each(copy);
+    let (mut to, picks, whole) = places(to, picks);
+    for start in (0..whole).step_by(often.div_ceil(PLACES)) {
+        pick_some(&mut to, from, &picks, start..whole.min(start + often.div_ceil(PLACES)));
+        between()?;
+    }
+    Ok(())
+}
+
+/// Cuts them into places; the first is as long as any.
+fn places<'a, T>(to: &'a mut [T], picks: &'a [u32]) -> ([&'a mut [T]; PLACES], [&'a [u32]; PLACES], usize) {
+    let each = to.len().div_ceil(PLACES);
+    let (mut to, mut picks) = (to.chunks_mut(each.max(1)), picks.chunks(each.max(1)));
+    let to = std::array::from_fn(|_| to.next().unwrap_or_default());
+    (to, std::array::from_fn(|_| picks.next().unwrap_or_default()), each)
+}
+
+fn pick_some<T: Value>(
+    to: &mut [&mut [T]; PLACES],
+    from: &[T],
+    picks: &[&[u32]; PLACES],
+    range: std::ops::Range<usize>,
+) {
+    let all = range.start.max(range.end.min(picks.iter().map(|picks| picks.len()).min().unwrap_or(0)));
+    for at in range.start..all {
+        for place in 0..PLACES {
+            to[place][at] = from[picks[place][at] as usize];
+        }
+    }
+    for (to, picks) in to.iter_mut().zip(picks) {
+        for at in all..range.end.min(picks.len()) {
+            to[at] = from[picks[at] as usize];
+        }
+    }
 }
 
 /// From this length on a row is summed in four chains.
@@ -47,7 +92,16 @@ pub(super) fn multiply<T: Value, const ADD: bool>(
 #[inline(always)]
 fn short<T: Value>(columns: &[u32], values: &[T], x: &[T]) -> T {
     let mut sum = T::default();
-    for (&column, &value) in columns.iter().zip(values) {
+    let (columns, values) = (columns.chunks_exact(4), values.chunks_exact(4));
+    let rest = columns.remainder().iter().zip(values.remainder());
+    // Unrolled, in the same order.
+    for (columns, values) in columns.zip(values) {
+        sum += values[0] * x[columns[0] as usize];
+        sum += values[1] * x[columns[1] as usize];
+        sum += values[2] * x[columns[2] as usize];
+        sum += values[3] * x[columns[3] as usize];
+    }
+    for (&column, &value) in rest {
         sum += value * x[column as usize];
     }
     sum

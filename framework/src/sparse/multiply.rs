@@ -51,11 +51,7 @@ impl<T: Value> SparseMatrix<T> {
         let Moving { gather, work } = &mut *self.moving.borrow_mut();
         gather.start(x)?;
         let (near, ghosts) = work.split_at_mut(self.near.len());
-        let each = POLL * rayon::current_num_threads();
-        for (near, columns) in near.chunks_mut(each).zip(self.near.chunks(each)) {
-            kernel::pick(near, x, columns);
-            gather.poll()?;
-        }
+        kernel::pick(near, x, &self.near, POLL, || gather.poll())?;
         let inner = if self.packed { &*near } else { x };
         for run in self.runs.iter().filter(|run| !run.edge) {
             self.pieces::<ADD>(run, inner, y, Some(&mut *gather))?;

@@ -39,7 +39,7 @@ pub(super) fn number<T: Value>(
             used.push(code);
         }
     }
-    let per_line = (LINE / size_of::<T>().max(1)).max(1);
+    let per_line = LINE / size_of::<T>();
     let packed = (own + met.len()) * size_of::<T>() > CACHE && {
         let by_column = misses(codes, |code| code as usize / per_line);
         let by_use = misses(codes, |code| first_use[code as usize] as usize / per_line);
@@ -58,21 +58,44 @@ pub(super) fn number<T: Value>(
         }
         (0..of_edge.len() as u32).filter(|&code| of_edge[code as usize]).collect()
     };
-    let (near, mut ghosts): (Vec<u32>, Vec<u32>) =
+    let (mut near, mut ghosts): (Vec<u32>, Vec<u32>) =
         in_work.into_iter().partition(|&code| (code as usize) < own);
     let column = |code: u32| met[code as usize - own];
     match packed {
-        true => ghosts.sort_by_cached_key(|&code| columns.owner(column(code))),
+        true => {
+            ghosts.sort_by_cached_key(|&code| columns.owner(column(code)));
+            (near, ghosts) = (spaced::<T>(&near), spaced::<T>(&ghosts));
+        }
         false => ghosts.sort_unstable_by_key(|&code| column(code)),
     }
     let mut number_of = vec![UNUSED; own + met.len()];
     for (number, &code) in near.iter().chain(&ghosts).enumerate() {
-        number_of[code as usize] = number as u32;
+        let number_of = &mut number_of[code as usize];
+        *number_of = (number as u32).min(*number_of);
     }
     for run in runs.iter().filter(|run| run.edge || packed) {
         codes[entries(run)].iter_mut().for_each(|code| *code = number_of[*code as usize]);
     }
     Numbering { packed, near, ghosts: ghosts.into_iter().map(column).collect() }
+}
+
+/// After each page so many lines are left unused. Else what lies a power of two apart, as rows of a grid often do, would have
+/// the same few places in the first cache: an odd number, so that it gets all of them.
+const GAP: usize = 7 * LINE;
+
+const PAGE: usize = 4096;
+
+/// With gaps, in which the column before them is repeated.
+fn spaced<T>(codes: &[u32]) -> Vec<u32> {
+    let (page, gap) = (PAGE / size_of::<T>(), GAP / size_of::<T>());
+    let mut spaced = Vec::with_capacity(codes.len() + codes.len() / page * gap);
+    for codes in codes.chunks(page) {
+        spaced.extend_from_slice(codes);
+        if let (true, Some(&last)) = (codes.len() == page, codes.last()) {
+            spaced.extend(std::iter::repeat_n(last, gap));
+        }
+    }
+    spaced
 }
 
 const UNUSED: u32 = u32::MAX;
