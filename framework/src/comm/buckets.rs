@@ -29,6 +29,8 @@ pub struct Buckets<T: Element> {
     round: u64,
     /// What is put in, by destination.
     filling: Vec<Vec<T>>,
+    /// A rank that there is not, for which an item was given.
+    astray: Option<usize>,
     /// With their rounds, the oldest first: at most two rounds of sends, and two of receives.
     sends: VecDeque<(u64, OwnedSend<T>)>,
     receives: VecDeque<OwnedRecv<T>>,
@@ -99,6 +101,7 @@ impl Comm {
             head,
             round: 0,
             filling,
+            astray: None,
             sends: VecDeque::with_capacity(4 * size),
             receives: VecDeque::with_capacity(2 * size),
             own: None,
@@ -109,13 +112,13 @@ impl Comm {
 }
 
 impl<T: Element> Buckets<T> {
-    /// Puts an item into the bucket of rank `dest`. Local.
-    ///
-    /// # Panics
-    /// There is no such rank.
+    /// Puts an item into the bucket of rank `dest`. Local; that there is no such rank is said by [`Buckets::exchange`].
     #[inline]
     pub fn put(&mut self, dest: usize, item: T) {
-        self.filling[dest].push(item);
+        match self.filling.get_mut(dest) {
+            Some(bucket) => bucket.push(item),
+            None => self.astray = Some(dest),
+        }
     }
 
     /// Sends what has been put in, and gives what all ranks put in before their previous call of this: each rank with its
@@ -123,11 +126,15 @@ impl<T: Element> Buckets<T> {
     /// Allocates nothing. Collective: every rank calls it equally often, whether or not it has items.
     ///
     /// # Errors
-    /// More items for one rank than there is room for: then nothing is sent, and the other ranks hear of it when this one
-    /// ends. A failure of the engine.
+    /// More items for one rank than there is room for, or one for a rank that there is not: then nothing is sent, and the other
+    /// ranks hear of it when this one ends. A failure of the engine.
     #[track_caller]
     pub fn exchange(&mut self) -> Result<impl Iterator<Item = (usize, &[T])> + Clone> {
         let (me, size) = (self.comm.rank(), self.comm.size());
+        if let Some(dest) = self.astray {
+            let what = format!("an item was put in for rank {dest} of {size}");
+            return Err(self.comm.usage("exchange", Location::caller(), what, "ranks count from 0"));
+        }
         if let Some(dest) = self.filling.iter().position(|items| items.len() > self.room) {
             let what = format!(
                 "{} items for rank {dest}, and room for {} in a round",

@@ -90,6 +90,11 @@ pub fn more_than_there_is_room_for(world: &Comm) -> Result<()> {
     let words = format!("exchange: 4 items for rank {last}, and room for 3 in a round");
     assert!(error.to_string().contains(&words) && error.to_string().contains("buckets.rs:"), "{error}");
     assert_eq!(buckets.finish()?.count(), 0);
+    let mut buckets = world.buckets(3)?;
+    buckets.put(last + 1, 1.0);
+    let error = buckets.exchange().map(drop).unwrap_err();
+    let words = format!("an item was put in for rank {} of {}", last + 1, last + 1);
+    assert!(error.to_string().contains(&words), "{error}");
     let room = if world.rank() == last { usize::MAX / 16 } else { 1 };
     let error = world.buckets::<f64>(room).map(drop).unwrap_err();
     if world.rank() == last {

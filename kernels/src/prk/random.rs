@@ -89,7 +89,7 @@ impl Kernel for Random {
     }
 
     fn bytes_per_rank(&self, ranks: usize) -> Option<u64> {
-        let buckets = if ranks > 1 { 6 * ranks as u128 * 8 * LOOKAHEAD as u128 } else { 0 };
+        let buckets = if ranks > 1 { 7 * ranks as u128 * 8 * LOOKAHEAD as u128 } else { 0 };
         bytes((8u128 << self.log2_size).div_ceil(ranks as u128) + buckets)
     }
 
