@@ -31,10 +31,6 @@ pub struct Table {
     pub(super) elements: Memory<u64>,
     /// The index of the first.
     first: u64,
-    /// How many updates this rank makes in a round.
-    updates: u64,
-    /// Batches in a round: as many as the rank with most updates needs.
-    batches: usize,
     step: usize,
     /// For each thread that makes numbers.
     streams: Vec<Streams>,
@@ -42,9 +38,18 @@ pub struct Table {
     pub(super) buckets: Option<Buckets<u64>>,
 }
 
-/// The numbers that come next, of 1,024 places in the sequence.
+/// The numbers of a rank.
 #[derive(Clone)]
-struct Streams([u64; LOOKAHEAD]);
+struct Streams {
+    /// Those that came last, of 1,024 places in the sequence.
+    last: [u64; LOOKAHEAD],
+    /// Of the sequence's powers of x, the rank's first.
+    start: u64,
+    /// How many updates the rank makes in a round.
+    updates: u64,
+    /// Batches in a round: as many as the rank with most updates needs.
+    batches: usize,
+}
 
 /// Numbers that a rank may make before it sends them.
 const LOOKAHEAD: usize = 1024;
@@ -67,21 +72,18 @@ impl Kernel for Random {
 
     fn check(&self, ranks: usize) -> Result<()> {
         let refused = |what: String, help: &str| Err(Error::usage(what).help(help));
-        if !self.update_ratio.is_power_of_two() {
-            return refused(
-                format!("--update-ratio {}: no power of two", self.update_ratio),
-                "give 1, 2, 4, 8, ...",
-            );
+        let (ratio, size) = (self.update_ratio, self.log2_size);
+        if !ratio.is_power_of_two() {
+            return refused(format!("--update-ratio {ratio}: no power of two"), "give 1, 2, 4, 8, ...");
         }
-        if self.log2_size == 0 || self.log2_size.saturating_add(self.update_ratio.ilog2()) > 60 {
-            let what = format!("--log2-size {} with --update-ratio {}", self.log2_size, self.update_ratio);
+        if size == 0 || size.saturating_add(ratio.ilog2()) > 60 {
+            let what = format!("--log2-size {size} with --update-ratio {ratio}");
             return refused(what, "give 1 or more, and no more than 2^60 updates in all");
         }
-        if u128::from(self.updates()) < ranks as u128 * LOOKAHEAD as u128 {
+        let updates = self.updates();
+        if u128::from(updates) < ranks as u128 * LOOKAHEAD as u128 {
             let what = format!(
-                "--log2-size {}: {} updates, fewer than 1024 for each of the {ranks} ranks",
-                self.log2_size,
-                self.updates()
+                "--log2-size {size}: {updates} updates, fewer than 1024 for each of the {ranks} ranks"
             );
             return refused(what, "give a larger table or ratio, or fewer ranks");
         }
@@ -95,18 +97,19 @@ impl Kernel for Random {
 
     fn init(&self, comm: &Comm) -> Result<Table> {
         let (rank, ranks) = (comm.rank(), comm.size());
-        let own = cut(self.size(), rank, ranks);
-        let rounds = |rank| cut(self.updates() / 2, rank, ranks);
-        let most = (0..ranks).map(|rank| rounds(rank).end - rounds(rank).start).max().unwrap_or(0);
-        let batches = most.div_ceil(LOOKAHEAD as u64) as usize;
-        let makers = if ranks == 1 { rayon::current_num_threads() } else { 1 };
+        let (own, round) = (cut(self.size(), rank, ranks), self.updates() / 2);
+        let makes = cut(round, rank, ranks);
+        let streams = Streams {
+            last: [0; LOOKAHEAD],
+            start: (SEED + own.start) % PERIOD,
+            updates: makes.end - makes.start,
+            batches: round.div_ceil(ranks as u64).div_ceil(LOOKAHEAD as u64) as usize,
+        };
         Ok(Table {
             elements: Memory::from_fn((own.end - own.start) as usize, |at| own.start + at as u64)?,
             first: own.start,
-            updates: rounds(rank).end - rounds(rank).start,
-            batches,
             step: 0,
-            streams: vec![Streams([0; LOOKAHEAD]); makers],
+            streams: vec![streams; if ranks == 1 { rayon::current_num_threads() } else { 1 }],
             buckets: if ranks > 1 { Some(comm.buckets(LOOKAHEAD)?) } else { None },
         })
     }
@@ -116,16 +119,17 @@ impl Kernel for Random {
     }
 
     fn step(&self, comm: &Comm, table: &mut Table) -> Result<ControlFlow<()>> {
-        let (steps, last) = ((self.updates() / STEP).max(2) as usize, 2 * table.batches);
-        let batches = part(last, table.step, steps);
+        let steps = self.steps().unwrap_or(2) as usize;
+        let batches = part(2 * table.streams[0].batches, table.step, steps);
         table.step += 1;
         match table.buckets.take() {
             None => self.alone(table, batches),
             Some(mut buckets) => {
                 for batch in batches {
-                    let numbers = table.streams[0].batch(batch, table.batches, table.updates, table.first);
-                    for &number in numbers {
-                        buckets.put(self.owner(number, comm.size()), number);
+                    for &number in table.streams[0].batch(batch) {
+                        // The rank whose `cut` the index is in.
+                        let owner = (self.index(number) * comm.size() as u64) >> self.log2_size;
+                        buckets.put(owner as usize, number);
                     }
                     self.apply(table, buckets.exchange()?);
                 }
@@ -139,9 +143,8 @@ impl Kernel for Random {
     }
 
     fn verify(&self, comm: &Comm, table: &mut Table) -> Result<Verdict> {
-        let expected = table.first..;
-        let wrong = table.elements.iter().zip(expected).filter(|&(&found, index)| found != index).count();
-        let wrong = comm.allreduce(wrong, op::Sum)?;
+        let elements = table.elements.iter().zip(table.first..);
+        let wrong = comm.allreduce(elements.filter(|&(&found, index)| found != index).count(), op::Sum)?;
         Ok(Verdict::of([Check::new("wrong elements of the table", wrong as f64, 0.0)]))
     }
 
@@ -158,95 +161,70 @@ impl Random {
     fn size(&self) -> u64 {
         1 << self.log2_size
     }
-
     /// In both rounds, by all ranks.
     fn updates(&self) -> u64 {
         self.update_ratio << self.log2_size
     }
-
     /// The index that a number updates.
     fn index(&self, number: u64) -> u64 {
         number & (self.size() - 1)
     }
 
-    /// The rank that has its element: the one whose `cut` the index is in.
-    fn owner(&self, number: u64, ranks: usize) -> usize {
-        ((self.index(number) * ranks as u64) >> self.log2_size) as usize
-    }
-
     /// The batches of a rank that has all of the table.
     fn alone(&self, table: &mut Table, batches: Range<usize>) {
-        let (each, first, updates, all) =
-            (share(table.elements.len()), table.first, table.updates, table.batches);
-        if let [streams] = &mut table.streams[..] {
-            for batch in batches {
-                self.update(&mut table.elements, first, streams.batch(batch, all, updates, first));
+        let (each, all) = (share(table.elements.len()), table.streams.len() == 1);
+        let parts = table.elements.par_chunks_mut(each).zip(&mut table.streams).enumerate();
+        parts.for_each(|(thread, (part, streams))| {
+            for batch in batches.clone() {
+                self.update(part, (thread * each) as u64, streams.batch(batch), all);
+            }
+        });
+    }
+
+    /// Updates this rank's elements by numbers that are for them.
+    fn apply<'n>(&self, table: &mut Table, numbers: impl Iterator<Item = (usize, &'n [u64])> + Clone + Sync) {
+        let (each, first) = (share(table.elements.len()), table.first);
+        if each == table.elements.len() {
+            return numbers.for_each(|(_, numbers)| self.update(&mut table.elements, first, numbers, true));
+        }
+        table.elements.par_chunks_mut(each).enumerate().for_each(|(thread, part)| {
+            let first = first + (thread * each) as u64;
+            numbers.clone().for_each(|(_, numbers)| self.update(part, first, numbers, false));
+        });
+    }
+
+    /// Updates elements, of which the first has index `first`, by those of the numbers that are for them: all, or some, which are
+    /// picked out first, without a branch that nobody can predict.
+    fn update(&self, elements: &mut [u64], first: u64, numbers: &[u64], all: bool) {
+        if all {
+            for &number in numbers {
+                if let Some(element) = elements.get_mut(self.index(number).wrapping_sub(first) as usize) {
+                    *element ^= number;
+                }
             }
             return;
         }
-        let parts = table.elements.par_chunks_mut(each).zip(&mut table.streams).enumerate();
-        parts.for_each(|(thread, (part, streams))| {
-            let start = first + (thread * each) as u64;
-            for batch in batches.clone() {
-                self.update_some(part, start, streams.batch(batch, all, updates, first));
-            }
-        });
-    }
-
-    /// Updates this rank's elements by numbers that are all for them.
-    fn apply<'n>(
-        &self,
-        table: &mut Table,
-        numbers: impl Iterator<Item = (usize, &'n [u64])> + Clone + Send + Sync,
-    ) {
-        if rayon::current_num_threads() == 1 {
-            return numbers.for_each(|(_, numbers)| self.update(&mut table.elements, table.first, numbers));
-        }
-        let each = share(table.elements.len());
-        table.elements.par_chunks_mut(each).enumerate().for_each(|(thread, part)| {
-            let start = table.first + (thread * each) as u64;
-            numbers.clone().for_each(|(_, numbers)| self.update_some(part, start, numbers));
-        });
-    }
-
-    /// Numbers that are all for these elements, of which the first has index `first`.
-    fn update(&self, elements: &mut [u64], first: u64, numbers: &[u64]) {
+        let (mut picked, mut count) = ([0; LOOKAHEAD], 0);
         for &number in numbers {
-            if let Some(element) = elements.get_mut(self.index(number).wrapping_sub(first) as usize) {
-                *element ^= number;
-            }
+            picked[count % LOOKAHEAD] = number;
+            count += usize::from(self.index(number).wrapping_sub(first) < elements.len() as u64);
         }
-    }
-
-    /// Numbers of which some are for these elements: those are picked out first, without a branch that nobody can predict.
-    fn update_some(&self, elements: &mut [u64], first: u64, numbers: &[u64]) {
-        let mut picked = [0; LOOKAHEAD];
-        for numbers in numbers.chunks(LOOKAHEAD) {
-            let mut count = 0;
-            for &number in numbers {
-                picked[count % LOOKAHEAD] = number;
-                count += usize::from(self.index(number).wrapping_sub(first) < elements.len() as u64);
-            }
-            self.update(elements, first, &picked[..count]);
-        }
+        self.update(elements, first, &picked[..count], true);
     }
 }
 
 impl Streams {
-    /// The numbers of a batch, of which `all` are a round and a rank makes `updates` numbers; the rank's sequence is as far
-    /// from the seed as its table's `first` index.
-    fn batch(&mut self, batch: usize, all: usize, updates: u64, first: u64) -> &[u64] {
-        let batch = (batch % all) as u64;
-        if batch == 0 {
-            let (start, between) = ((SEED + first) % PERIOD, 2 * updates / LOOKAHEAD as u64);
-            let (mut at, between) = (power(start), power(between));
-            for stream in &mut self.0 {
+    /// The numbers of a batch, counted over both rounds.
+    fn batch(&mut self, batch: usize) -> &[u64] {
+        let done = (batch % self.batches * LOOKAHEAD) as u64;
+        if done == 0 {
+            let (mut at, between) = (power(self.start), power(2 * self.updates / LOOKAHEAD as u64));
+            for stream in &mut self.last {
                 *stream = at;
                 at = times(at, between);
             }
         }
-        let left = updates.saturating_sub(batch * LOOKAHEAD as u64);
-        let numbers = &mut self.0[..left.min(LOOKAHEAD as u64) as usize];
+        let numbers = &mut self.last[..self.updates.saturating_sub(done).min(LOOKAHEAD as u64) as usize];
         numbers.iter_mut().for_each(|number| *number = next(*number));
         numbers
     }
