@@ -76,7 +76,7 @@ impl Form {
                 command
             }
         };
-        command.args(["run", kernel]).args(words).args(["--json", "--no-output", "--no-watch"]);
+        command.args(["run", kernel]).args(words).args(["--json", "--no-output"]);
         command.args(["--threads", &self.threads.to_string()]);
         if self.engine == Engine::Local {
             command.args(["--ranks", &self.ranks.to_string()]);

@@ -67,7 +67,7 @@ impl<T: Element, const C: usize> Columns<T, C> {
     #[expect(clippy::new_without_default, reason = "an array's length has no say in a default")]
     pub fn new() -> Self {
         Columns {
-            memory: Memory::zeroed(0).expect("nothing is no memory"),
+            memory: Memory::from(Vec::new()),
             stride: 0,
             len: 0,
             out: Vec::new(),

@@ -3,7 +3,7 @@
 //! In each iteration all strings, one of every thread of every rank, are brought together on every rank, and each thread then takes a
 //! string of its own from every P-th character. So characters are permuted and their sum stays what it was.
 
-use super::{at_least_one, part};
+use super::{at_least_one, bytes, part};
 use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::{Comm, Error, Result, op};
 use rayon::prelude::*;
@@ -54,7 +54,7 @@ impl Kernel for SyncGlobal {
     }
 
     fn bytes_per_rank(&self, _: usize) -> Option<u64> {
-        (2 * self.length as u128).try_into().ok()
+        bytes(2 * self.length as u128)
     }
 
     fn init(&self, comm: &Comm) -> Result<Strings> {
