@@ -12,6 +12,8 @@ features=$(sh tools/features.sh)
 [ "$features" = hdf5-parallel ] || { echo "test: needs MPI and parallel HDF5; found: ${features:-neither}" >&2; exit 1; }
 
 cargo="cargo --locked"
+# Everything is built once.
+export CARGO_INCREMENTAL=0
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Ranks that wait give their core away, since there are more of them than cores; no leftovers in shared memory.
 export OMPI_MCA_mpi_yield_when_idle=1
