@@ -4,6 +4,7 @@ use super::header::{HEADER, Header, OnFirst, SEAL, VALUES, VERSION, ValueRecord,
 use super::state::State;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::output::files::{failure, gone};
 use crate::output::{Reader, Writer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,8 +51,19 @@ pub(crate) struct Found<V> {
 const GUESSED: f64 = 100e6;
 const LEAST: Duration = Duration::from_millis(200);
 
+/// Makes the folder in one that is there.
+fn make_last(folder: &Path) -> Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(gone(folder.parent().unwrap_or(folder)))
+        }
+        made => made.map_err(|error| failure("make the folder", folder, &error)),
+    }
+}
+
 impl Store {
-    /// The checkpoints in `folder`, which need not be there. `look` is the kernel's persist. `None` if it keeps nothing.
+    /// The checkpoints in `folder`, which need not be there, but is made in one that is. `look` is the kernel's persist. `None` if it keeps nothing.
     /// Collective.
     pub fn open(
         comm: &Comm,
@@ -84,7 +96,8 @@ impl Store {
         let began = Instant::now();
         let (comm, first) = (&self.comm, self.comm.rank() == 0);
         let name = NAMES[self.next];
-        let writer = Writer::create(comm, self.folder.join(name))?;
+        comm.agree(if first { make_last(&self.folder) } else { Ok(()) })?;
+        let writer = Writer::create_there(comm, self.folder.join(name))?;
         let mut state = State::saving(comm, moment.step, writer)?;
         comm.agree(persist(&mut state))?;
         state.keep(RUN, run)?;

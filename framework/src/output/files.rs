@@ -26,15 +26,26 @@ impl Part {
     /// A path without a file name, a folder that cannot be made or written.
     pub fn create(path: impl Into<PathBuf>) -> Result<Part> {
         let path = path.into();
+        make_folder_of(&path)?;
+        Part::create_there(path)
+    }
+
+    /// As [`Part::create`], in a folder that is there: one that somebody has taken away is not made again behind
+    /// their back.
+    ///
+    /// # Errors
+    /// A path without a file name, a folder that is not there or cannot be written.
+    pub fn create_there(path: impl Into<PathBuf>) -> Result<Part> {
+        let path = path.into();
         let part = part_of(&path)?;
         if path.is_dir() {
             return Err(Error::io(format!("cannot write {}: it is a folder", path.display()))
                 .help("give the name of a file"));
         }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder)?;
-        }
-        File::create(&part).map_err(|error| failure("create", &path, &error))?;
+        File::create(&part).map_err(|error| match path.parent() {
+            Some(folder) if error.kind() == ErrorKind::NotFound => gone(folder),
+            _ => failure("create", &path, &error),
+        })?;
         Ok(Part { part, path, committed: false })
     }
 
@@ -89,6 +100,20 @@ pub fn part_of(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(part))
 }
 
+/// Makes the folder of a file.
+pub(super) fn make_folder_of(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => make_folder(folder),
+        _ => Ok(()),
+    }
+}
+
+/// The words for a folder that was there when it was chosen.
+pub(crate) fn gone(folder: &Path) -> Error {
+    Error::io(format!("the folder {} is gone", folder.display()))
+        .help("somebody has moved or removed it, or never made it (mkdir -p); a run goes on from wherever it is with --resume")
+}
+
 /// Waits until a file's bytes are on the disk.
 pub(super) fn synchronise(path: &Path) -> io::Result<()> {
     File::options().write(true).open(path)?.sync_all()
@@ -119,12 +144,12 @@ pub fn make_folder(folder: &Path) -> Result<()> {
     })
 }
 
-/// Writes a file of bytes, whole or not at all.
+/// Writes a file of bytes into a folder that is there, whole or not at all.
 ///
 /// # Errors
 /// What the system says, with the path.
 pub fn write_bytes(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<()> {
-    let part = Part::create(path)?;
+    let part = Part::create_there(path)?;
     File::options()
         .write(true)
         .open(part.part())
@@ -142,7 +167,7 @@ pub fn write_secret(path: impl Into<PathBuf>, value: &impl Serialize) -> Result<
     let path = path.into();
     let text = serde_json::to_vec_pretty(value)
         .map_err(|error| Error::io(format!("cannot write {} as JSON: {error}", path.display())))?;
-    let part = Part::create(path)?;
+    let part = Part::create_there(path)?;
     fs::set_permissions(part.part(), fs::Permissions::from_mode(0o600))
         .and_then(|()| File::options().write(true).open(part.part()))
         .and_then(|mut file| file.write_all(&text))
@@ -150,7 +175,7 @@ pub fn write_secret(path: impl Into<PathBuf>, value: &impl Serialize) -> Result<
     part.commit()
 }
 
-/// Writes a text file, whole or not at all.
+/// Writes a text file into a folder that is there, whole or not at all.
 ///
 /// # Errors
 /// What the system says, with the path.
@@ -158,7 +183,7 @@ pub fn write_text(path: impl Into<PathBuf>, text: &str) -> Result<()> {
     write_bytes(path, text.as_bytes())
 }
 
-/// Writes a value as JSON for people to read, whole or not at all. Every finite `f64` reads back as the same bits;
+/// Writes a value as JSON for people to read into a folder that is there, whole or not at all. Every finite `f64` reads back as the same bits;
 /// JSON has no NaN or infinity, they become `null`.
 ///
 /// # Errors
@@ -215,6 +240,7 @@ mod tests {
     fn a_file_appears_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er/text.txt");
+        drop(Part::create(&path).unwrap());
         write_text(&path, "old").unwrap();
         let part = Part::create(&path).unwrap();
         fs::write(part.part(), "half").unwrap();
@@ -231,7 +257,7 @@ mod tests {
     fn failures_say_where_and_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         write_text(folder.path().join("file"), "").unwrap();
-        let error = write_text(folder.path().join("file/below"), "").unwrap_err().to_string();
+        let error = Part::create(folder.path().join("file/below")).unwrap_err().to_string();
         assert!(error.contains("file") && error.contains("in the way") && error.contains("help"), "{error}");
         let error = write_text(folder.path(), "").unwrap_err();
         assert!(error.to_string().contains("it is a folder"), "{error}");
@@ -242,6 +268,17 @@ mod tests {
         assert!(denied.to_string().contains("cannot write a/b: permission denied"), "{denied}");
         let full = failure("write", Path::new("a/b"), &io::Error::from_raw_os_error(28));
         assert!(full.to_string().contains("free some space"), "{full}");
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone/text.txt");
+        for error in [write_text(&path, "").unwrap_err(), write_json(&path, &1).unwrap_err()] {
+            assert!(error.to_string().contains("gone is gone") && error.exit_code() == 4, "{error}");
+        }
+        assert!(write_secret(&path, &1).is_err());
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]

@@ -247,6 +247,7 @@ impl Picture {
     /// # Errors
     /// A picture without rows; what the system says, with the path.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        files::make_folder_of(path.as_ref())?;
         files::write_bytes(path.as_ref(), &self.png()?)
     }
 

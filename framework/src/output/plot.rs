@@ -78,6 +78,7 @@ impl Plot {
     /// # Errors
     /// No point that can be shown; what the system says, with the path.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        files::make_folder_of(path.as_ref())?;
         files::write_bytes(path.as_ref(), &self.png()?)
     }
 

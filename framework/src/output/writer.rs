@@ -83,7 +83,15 @@ impl Writer {
     /// # Errors
     /// A file or folder that cannot be made; a build without HDF5.
     pub fn create(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
-        Self::create_by(comm, path.as_ref(), Way::Direct)
+        Self::create_by(comm, path.as_ref(), Way::Direct, Part::create)
+    }
+
+    /// As [`Writer::create`], in a folder that is there. Collective.
+    ///
+    /// # Errors
+    /// As [`Writer::create`]; a folder that is gone.
+    pub(crate) fn create_there(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
+        Self::create_by(comm, path.as_ref(), Way::Direct, Part::create_there)
     }
 
     /// As [`Writer::create`], through parallel HDF5 and MPI-IO ([`Way::Together`]): for what is chunked, and for file
@@ -92,7 +100,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::create`]; a build without parallel HDF5, or ranks that are not MPI's.
     pub fn create_together(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
-        Self::create_by(comm, path.as_ref(), Way::Together)
+        Self::create_by(comm, path.as_ref(), Way::Together, Part::create)
     }
 
     /// As [`Writer::create`], one rank after the other ([`Way::InTurn`]): for file systems on which several nodes
@@ -101,10 +109,15 @@ impl Writer {
     /// # Errors
     /// As [`Writer::create`].
     pub fn create_in_turn(comm: &Comm, path: impl AsRef<Path>) -> Result<Writer> {
-        Self::create_by(comm, path.as_ref(), Way::InTurn)
+        Self::create_by(comm, path.as_ref(), Way::InTurn, Part::create)
     }
 
-    fn create_by(comm: &Comm, path: &Path, way: Way) -> Result<Writer> {
+    fn create_by<'p>(
+        comm: &Comm,
+        path: &'p Path,
+        way: Way,
+        create: fn(&'p Path) -> Result<Part>,
+    ) -> Result<Writer> {
         let comm = comm.dup()?;
         let first = comm.rank() == 0;
         let prepared = hdf5::available().and_then(|()| {
@@ -114,7 +127,7 @@ impl Writer {
                 ));
             }
             let part = files::part_of(path)?;
-            let guard = first.then(|| Part::create(path)).transpose()?;
+            let guard = first.then(|| create(path)).transpose()?;
             Ok((part, guard))
         });
         let (part, guard) = comm.agree(prepared)?;

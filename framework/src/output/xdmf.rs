@@ -215,6 +215,7 @@ impl Series {
     /// # Errors
     /// What the system says, with the path.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        files::make_folder_of(path.as_ref())?;
         files::write_text(path.as_ref(), &self.text())
     }
 }

@@ -83,15 +83,6 @@ fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a folder of a running run is still there.
-pub(super) fn still_there(folder: &Path) -> Result<()> {
-    match folder.is_dir() {
-        true => Ok(()),
-        false => Err(Error::io(format!("the folder {} of the run is gone", folder.display()))
-            .help("somebody has moved or removed it; go on from wherever it is with --resume")),
-    }
-}
-
 /// Held while a run uses its directory, so that no second one does. On rank 0.
 pub(super) struct Claim(#[expect(dead_code, reason = "it is the lock")] Option<fs::File>);
 

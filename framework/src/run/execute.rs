@@ -279,9 +279,8 @@ impl<K: Kernel> Run<K> {
                 if matches!(act, Act::Save | Act::Stop(_)) && !keeper.has(at.step) {
                     output.written(true)?;
                     let kept = output.kept();
-                    saved = Some(
-                        clock.output(|| keeper.save(&self.kernel, comm, data, (at.step, at.broke), kept))?,
-                    );
+                    saved =
+                        Some(clock.output(|| keeper.save(&self.kernel, data, (at.step, at.broke), kept))?);
                 }
                 if let Act::Stop(why) = act {
                     keeper.heeded();

@@ -1,7 +1,7 @@
 //! When a run is saved and when it stops: intervals, limits and wishes, for the time loop. What a checkpoint is and how
 //! ranks agree is `checkpoint`'s and `stop`'s business.
 
-use super::directory::{CKPT, RESULT, RUN, STOP, still_there};
+use super::directory::{CKPT, RESULT, RUN, STOP};
 use super::jobfile::JobFile;
 use super::limit;
 use super::options::Options;
@@ -171,13 +171,10 @@ impl Keeper {
     pub fn save<K: Kernel>(
         &mut self,
         kernel: &K,
-        comm: &Comm,
         data: &mut K::Data,
         (step, broke): (u64, bool),
         kept: Kept,
     ) -> Result<PathBuf> {
-        let directory = self.stop_file.parent().unwrap_or(Path::new("."));
-        comm.agree(if self.first { still_there(directory) } else { Ok(()) })?;
         let moment = Moment { kernel: K::NAME, parameters: &self.parameters, step, broke, written: now() };
         let name =
             self.store.save(&moment, &mut Some(kept), |state: &mut State| kernel.persist(data, state))?;

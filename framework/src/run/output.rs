@@ -5,12 +5,12 @@
 //! that can be read. A run that goes on takes up the tables as they were at its checkpoint. It decides names and moments; formats are `crate::output`'s business. A build without HDF5 writes the rest and
 //! says what is missing.
 
-use super::directory::{OUT, still_there};
+use super::directory::OUT;
 use super::scalars::Scalars;
 use crate::comm::Comm;
 use crate::error::Result;
 use crate::field::Field;
-use crate::output::files::{failure, write_text};
+use crate::output::files::{failure, write_bytes, write_text};
 use crate::output::picture::{Picture, Slices, slices};
 use crate::output::plot::{Plot, profile};
 use crate::output::xdmf::Series;
@@ -144,9 +144,7 @@ impl Output {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                // A folder that somebody has taken away is not made again.
-                comm.agree(if comm.rank() == 0 { still_there(&self.folder) } else { Ok(()) })?;
-                let writer = self.writer.insert(Writer::create(comm, self.folder.join(&file))?);
+                let writer = self.writer.insert(Writer::create_there(comm, self.folder.join(&file))?);
                 writer.attribute("/", "step", step as f64)?;
                 writer.attribute("/", "time", moment)?;
                 writer
@@ -297,7 +295,7 @@ impl Output {
         }
         let due = all || self.tables.is_none_or(|last| last.elapsed() >= TABLES);
         let written = match comm.rank() {
-            0 if due => still_there(&self.folder).and_then(|()| self.write_tables(&mut Vec::new())),
+            0 if due => self.write_tables(&mut Vec::new()),
             0 if any => self.write_series(&mut Vec::new()),
             _ => Ok(()),
         };
@@ -311,7 +309,7 @@ impl Output {
         for (n, series) in self.kept.series.iter().enumerate() {
             // One file has one grid: fields on others get files of their own.
             let name = if n == 0 { XDMF.to_string() } else { XDMF.replace('.', &format!("-{}.", n + 1)) };
-            series.write(self.folder.join(&name))?;
+            write_text(self.folder.join(&name), &series.text())?;
             files.extend(series.files().map(str::to_string));
             files.push(name);
         }
@@ -344,12 +342,12 @@ impl Output {
     fn alone(&self, files: &mut Vec<String>) -> Result<()> {
         for (name, picture) in &self.kept.pictures {
             let name = format!("{name}.png");
-            picture.write(self.folder.join(&name))?;
+            write_bytes(self.folder.join(&name), &picture.png()?)?;
             files.push(name);
         }
         for (name, plot) in &self.kept.plots {
             let name = format!("{name}.png");
-            plot.write(self.folder.join(&name))?;
+            write_bytes(self.folder.join(&name), &plot.png()?)?;
             files.push(name);
         }
         self.write_tables(files)

@@ -1,6 +1,6 @@
 //! When to tell how far a run is, and `progress.json`. Rank 0 alone does it, without a message to anybody.
 
-use super::directory::{PROGRESS, still_there};
+use super::directory::PROGRESS;
 use super::provenance::now;
 use super::rate::Rate;
 use super::report::{Progress, Reporter};
@@ -79,7 +79,6 @@ impl<'r> Ticker<'r> {
     fn write(&self, progress: &Progress) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         // A directory that somebody has taken away is not made again.
-        still_there(file.parent().unwrap_or(Path::new(".")))?;
         write_json(file, progress)
     }
 
