@@ -66,8 +66,9 @@ fn four_nodes_from_up_to_down() {
     links_can_be_cut_and_slowed(&testbed);
 
     // A job that runs, and one that would outlive a polite request.
-    let id =
-        testbed.slurm().submit(&sh("trap '' TERM; sleep 300 & wait; sleep 300").script().unwrap()).unwrap();
+    let mut stubborn = sh("trap '' TERM; sleep 300 & wait; sleep 300");
+    stubborn.resources.output = Some("/dev/null".to_owned());
+    let id = testbed.slurm().submit(&stubborn.script().unwrap()).unwrap();
     let running = |_| {
         std::thread::sleep(Duration::from_millis(50));
         testbed.slurm().state(id).unwrap().state == State::Running
