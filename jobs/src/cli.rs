@@ -1,6 +1,6 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{bench, compare, doctor, info, list, run, submit, top};
+use crate::{bench, compare, doctor, info, list, run, submit, sweep, top};
 use clap::Parser;
 use rankine::run::{Entry, JobFile, nearest, show};
 use rankine::{Error, Result};
@@ -48,7 +48,7 @@ pub enum Command {
     /// Submit a run to Slurm, or show its batch script with --dry-run
     #[command(disable_help_flag = true)]
     Submit {
-        /// The kernel (or --job FILE.toml that names it), then its flags and Slurm's
+        /// The kernel (or JOB.toml that names it), then its flags and Slurm's
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
         words: Vec<OsString>,
     },
@@ -86,6 +86,12 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// The runs of a sweep: their results in one table, the failed ones once more
+    Sweep {
+        /// What to do
+        #[command(subcommand)]
+        what: sweep::Sweep,
+    },
 }
 
 /// The command line of this process.
@@ -118,6 +124,7 @@ impl Command {
             Command::Compare(wanted) => compare::compare(&wanted),
             Command::Top { run, once, json, every } => top::top(run, once, json, every),
             Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
+            Command::Sweep { what } => sweep::sweep(what),
         }
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod list;
 mod run;
 mod submit;
+mod sweep;
 mod top;
 
 fn main() -> std::process::ExitCode {

@@ -21,6 +21,17 @@ pub enum Error {
         help: String,
     },
 
+    /// A template of a batch script that cannot be filled.
+    #[error("{place}: {what}: {help}")]
+    Template {
+        /// The file, and the line where there is one.
+        place: String,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+
     /// A Slurm command is not on PATH.
     #[error(
         "{command} is not on PATH: this machine has no Slurm client; submit from a login node of the cluster, \

@@ -1,4 +1,5 @@
-//! Slurm for Rankine: what a job needs ([`Resources`]), the exact batch script ([`Job`]), submission
+//! Slurm for Rankine: what a job needs ([`Resources`]), the exact batch script ([`Job`]) in a site's frame
+//! ([`Template`]), submission
 //! ([`Slurm`]), and a real cluster on one machine for tests ([`Testbed`]).
 //!
 //! It is not a scheduler and knows nothing of kernels: a program is an argument vector. It links no MPI,
@@ -16,18 +17,29 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod again;
+pub mod choose;
+pub mod cluster;
 mod command;
 pub mod error;
+pub mod linked;
+pub mod points;
 pub mod quote;
 pub mod resources;
 pub mod script;
 pub mod state;
 pub mod submit;
+pub mod template;
 pub mod testbed;
 
+pub use choose::{Choice, Wish, choose};
+pub use cluster::Nodes;
 pub use error::Error;
+pub use linked::{Family, Linked, linked};
+pub use points::Points;
 pub use resources::Resources;
 pub use script::{Binding, Job, Launcher};
 pub use state::{JobState, State};
 pub use submit::{JobId, Slurm, cancel, submit, wait};
+pub use template::Template;
 pub use testbed::Testbed;

@@ -26,6 +26,8 @@ pub struct Resources {
     pub ranks: u32,
     /// CPUs, and threads, of each rank.
     pub threads: u32,
+    /// Ranks on each node, at most. Left out, Slurm fills one node after the other.
+    pub ranks_per_node: Option<u32>,
     /// Memory for each CPU: a number with K, M, G or T (M if there is no letter).
     pub mem_per_cpu: Option<String>,
     /// Memory on each node, of the same form. Not together with `mem_per_cpu`.
@@ -45,8 +47,17 @@ pub struct Resources {
     /// The job's name in the queue.
     pub job_name: Option<String>,
     /// File for what the job writes to its terminal; `%j` stands for the job's number. Relative to the folder
-    /// it is submitted from; the folder of the file must exist.
+    /// it is submitted from (or `chdir`); the folder of the file must exist.
     pub output: Option<String>,
+    /// Working directory of the job; left out, the folder it is submitted from.
+    pub chdir: Option<String>,
+    /// What must happen first, in Slurm's notation (`"afterok:17"`, `"afterany:17:18,singleton"`), or a job's
+    /// number, which must then have ended well.
+    pub after: Option<String>,
+    /// Where Slurm writes to when the job ends, fails or is started again.
+    pub mail: Option<String>,
+    /// Further options of sbatch as one would write them in a shell (`"--gres=gpu:1 --comment 'two words'"`).
+    pub extra: Option<String>,
     /// Whether Slurm may start the job again after a node failed or it was preempted.
     pub requeue: bool,
 }
@@ -57,6 +68,7 @@ impl Default for Resources {
             nodes: None,
             ranks: 1,
             threads: 1,
+            ranks_per_node: None,
             mem_per_cpu: None,
             mem_per_node: None,
             time: None,
@@ -67,6 +79,10 @@ impl Default for Resources {
             exclusive: false,
             job_name: None,
             output: None,
+            chdir: None,
+            after: None,
+            mail: None,
+            extra: None,
             requeue: false,
         }
     }
@@ -79,9 +95,12 @@ impl Resources {
     /// [`Error::Invalid`] names the first field that is wrong: a zero, a time or memory size that Slurm would
     /// read otherwise than it looks, more nodes than ranks, or a character that could end an `#SBATCH` line early.
     pub fn check(&self) -> Result<(), Error> {
-        for (field, value) in
-            [("ranks", Some(self.ranks)), ("threads", Some(self.threads)), ("nodes", self.nodes)]
-        {
+        for (field, value) in [
+            ("ranks", Some(self.ranks)),
+            ("threads", Some(self.threads)),
+            ("nodes", self.nodes),
+            ("ranks_per_node", self.ranks_per_node),
+        ] {
             if value == Some(0) {
                 return Err(invalid(field, "0", "must be at least 1"));
             }
@@ -91,6 +110,13 @@ impl Resources {
         {
             let help = format!("more nodes than ranks ({}); give each node at least one rank", self.ranks);
             return Err(invalid("nodes", &nodes.to_string(), help));
+        }
+        if let (Some(nodes), Some(each)) = (self.nodes, self.ranks_per_node)
+            && u64::from(nodes) * u64::from(each) < u64::from(self.ranks)
+        {
+            let help =
+                format!("{nodes} nodes of {each} ranks have no room for {} ranks; raise one of them", self.ranks);
+            return Err(invalid("ranks_per_node", &each.to_string(), help));
         }
         if let (Some(per_cpu), Some(_)) = (&self.mem_per_cpu, &self.mem_per_node) {
             return Err(invalid("mem_per_cpu", per_cpu, "excludes mem_per_node; give one of them"));
@@ -108,10 +134,100 @@ impl Resources {
         for (field, value, allowed) in lists {
             value.as_deref().map_or(Ok(()), |name| check_name(field, name, allowed))?;
         }
-        for (field, value) in [("job_name", &self.job_name), ("output", &self.output)] {
+        for (field, value) in
+            [("job_name", &self.job_name), ("output", &self.output), ("chdir", &self.chdir)]
+        {
             value.as_deref().map_or(Ok(()), |text| check_text(field, text))?;
         }
-        Ok(())
+        self.dependency()?;
+        if let Some(mail) = &self.mail {
+            check_name("mail", mail, "_-.+@")?;
+        }
+        self.extra_lines().map(drop)
+    }
+
+    /// The most ranks that one node gets, where that is said: by `ranks_per_node`, or by spreading them evenly.
+    #[must_use]
+    pub fn most_on_a_node(&self) -> Option<u32> {
+        self.ranks_per_node.or_else(|| self.nodes.map(|nodes| self.ranks.div_ceil(nodes.max(1))))
+    }
+
+    /// The bytes of `mem_per_cpu` and `mem_per_node`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a size that [`check`](Resources::check) refuses.
+    pub fn memory(&self) -> Result<(Option<u64>, Option<u64>), Error> {
+        let bytes = |field, size: &Option<String>| {
+            let Some(size) = size else { return Ok(None) };
+            check_memory(field, size)?;
+            let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let shift = match size.as_bytes().last() {
+                Some(b'K') => 10,
+                Some(b'G') => 30,
+                Some(b'T') => 40,
+                _ => 20,
+            };
+            // At most 15 digits.
+            let number: u64 = digits.parse().unwrap_or(u64::MAX);
+            Ok(Some(number.saturating_mul(1 << shift)))
+        };
+        Ok((bytes("mem_per_cpu", &self.mem_per_cpu)?, bytes("mem_per_node", &self.mem_per_node)?))
+    }
+
+    /// `after` as sbatch takes it.
+    pub(crate) fn dependency(&self) -> Result<Option<String>, Error> {
+        let Some(after) = self.after.as_deref() else { return Ok(None) };
+        const FORMS: &str = "not a dependency; write a job's number, or \"afterok:17\", \"afterany:17:18\", \
+                             \"afternotok:17\", \"after:17\", \"aftercorr:17\", \"singleton\", several with commas";
+        let number = |word: &str| {
+            let (job, rest) = word.split_once(['_', '+']).unwrap_or((word, "0"));
+            [job, rest].iter().all(|n| (1..=18).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()))
+        };
+        if after.split(':').all(number) {
+            return Ok(Some(format!("afterok:{after}")));
+        }
+        let good = after.split([',', '?']).all(|one| match one.split_once(':') {
+            Some((kind, jobs)) => {
+                ["after", "afterok", "afterany", "afternotok", "aftercorr"].contains(&kind)
+                    && jobs.split(':').all(number)
+            }
+            None => one == "singleton",
+        });
+        if good { Ok(Some(after.to_owned())) } else { Err(invalid("after", after, FORMS)) }
+    }
+
+    /// `extra` as lines of a script, an option each.
+    pub(crate) fn extra_lines(&self) -> Result<Vec<String>, Error> {
+        let Some(extra) = self.extra.as_deref() else { return Ok(Vec::new()) };
+        let words = shlex::split(extra)
+            .ok_or_else(|| invalid("extra", extra, "a quote is open, or a backslash stands at the end"))?;
+        if words.is_empty() {
+            return Err(invalid("extra", extra, "there is no option in it; leave it out"));
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for word in words {
+            let is_option = word.len() > 1 && word.starts_with('-');
+            if let Some((name, flag)) = taken(&word) {
+                let help = format!("{name} is decided elsewhere in the script; {flag}");
+                return Err(invalid("extra", &word, help));
+            }
+            check_text("extra", &word)?;
+            let space = word.contains(char::is_whitespace);
+            let word = match word.split_once('=') {
+                Some((name, value)) if space && is_option => format!("{name}=\"{value}\""),
+                _ if space => format!("\"{word}\""),
+                _ => word,
+            };
+            match lines.last_mut() {
+                _ if is_option => lines.push(word),
+                Some(line) if !line.contains([' ', '=']) => *line = format!("{line} {word}"),
+                _ => {
+                    let help = "every option begins with a dash, such as \"--gres=gpu:1\"";
+                    return Err(invalid("extra", &word, help));
+                }
+            }
+        }
+        Ok(lines)
     }
 
     /// The time limit in seconds, or `None` where the partition's default applies.
@@ -183,6 +299,29 @@ fn check_name(field: &'static str, name: &str, allowed: &str) -> Result<(), Erro
         return Ok(());
     }
     Err(invalid(field, name, format!("letters, digits and {allowed} are allowed, and at least one of them")))
+}
+
+/// An option of sbatch that the script depends on, and what to use instead.
+fn taken(word: &str) -> Option<(&'static str, &'static str)> {
+    const TAKEN: [(&str, &str, &str); 12] = [
+        ("--ntasks", "-n", "say how many with --ranks"),
+        ("--cpus-per-task", "-c", "say how many with --threads"),
+        ("--nodes", "-N", "say how many with --nodes"),
+        ("--ntasks-per-node", "", "say how many with --ranks-per-node"),
+        ("--output", "-o", "choose the file with --log"),
+        ("--array", "-a", "make one with --sweep"),
+        ("--open-mode", "", "the log is appended to"),
+        ("--requeue", "", "ask for it with --requeue"),
+        ("--no-requeue", "", "leave --requeue out"),
+        ("--wrap", "", "the script is the template's"),
+        ("--test-only", "", "ask with --check"),
+        ("--parsable", "", "it is always given"),
+    ];
+    let name = word.split('=').next().unwrap_or_default();
+    let found = TAKEN.iter().find(|(long, short, _)| {
+        name == *long || (!short.is_empty() && word.starts_with(short) && !word.starts_with("--"))
+    });
+    found.map(|(long, _, help)| (*long, *help))
 }
 
 /// Free text for an `#SBATCH` line. Slurm's reader knows both quotes, the backslash and `#`; none is worth

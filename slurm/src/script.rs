@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::quote::command_line;
+use crate::quote::{command_line, quote};
 use crate::resources::invalid;
-use crate::{Error, Resources};
+use crate::{Error, Points, Resources, Template, again};
 
 /// What starts the ranks inside the allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,34 +50,67 @@ pub struct Job {
     pub resources: Resources,
     /// What starts the ranks.
     pub launcher: Launcher,
+    /// Why it is this launcher, for a comment in the script.
+    pub why: Option<String>,
     /// Which CPUs each rank may use.
     pub binding: Binding,
     /// The program and its arguments, each passed on exactly as it is.
     pub program: Vec<String>,
     /// Whether root submits. Open MPI's `mpirun` runs for root only if told so twice.
     pub as_root: bool,
+    /// The run's directory, for the template; of a sweep, the folder of its runs.
+    pub run: Option<String>,
+    /// With `resources.requeue`: how often the job may be started again by its own script, which gives it back to
+    /// Slurm where the program ends with exit code 75, and where a node has failed.
+    pub most_requeues: u32,
+    /// The points of a sweep, each a job of an array.
+    pub points: Option<Points>,
+    /// The frame of the script.
+    pub template: Template,
 }
 
 impl Job {
     /// A job of one rank that runs `program` with every choice at its default.
     pub fn new(program: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Job { program: program.into_iter().map(Into::into).collect(), ..Job::default() }
+        Job { program: program.into_iter().map(Into::into).collect(), most_requeues: 100, ..Job::default() }
     }
 
-    /// The batch script. Its exit code is that of the launched program.
+    /// The batch script. Its exit code is that of the launched program, if the template leaves it so.
     ///
     /// # Errors
-    /// [`Error::Invalid`] as from [`Resources::check`], or for a program that is empty or holds a NUL.
+    /// [`Error::Invalid`] as from [`Resources::check`], or for a program that is empty or holds a NUL;
+    /// [`Error::Template`] for a template that cannot requeue where that is asked for.
     pub fn script(&self) -> Result<String, Error> {
-        let launch = self.launch()?;
-        let mut out = String::from("#!/bin/bash\n");
-        for directive in self.directives()? {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "#SBATCH --{directive}");
+        if self.resources.requeue && !self.template.has("requeue") {
+            return Err(Error::Template {
+                place: "the template".to_owned(),
+                what: "there is no {{requeue}} in it, so the job could not be given back to Slurm".to_owned(),
+                help: "put {{requeue}} on a line after {{launch}}, or leave --requeue out".to_owned(),
+            });
         }
-        out.push_str("\nset -euo pipefail\n");
+        let (launch, environment) = (self.start()?, self.environment());
+        let directives: String =
+            self.directives()?.iter().map(|directive| format!("#SBATCH {directive}\n")).collect();
+        let requeue = if self.resources.requeue { again::lines(self) } else { String::new() };
+        let Resources { nodes, ranks, threads, job_name, .. } = &self.resources;
+        Ok(self.template.fill(|place| match place {
+            "directives" => directives.clone(),
+            "environment" => environment.clone(),
+            "launch" => launch.clone(),
+            "requeue" => requeue.clone(),
+            "job_name" => quote(job_name.as_deref().unwrap_or_default()),
+            "nodes" => nodes.map(|nodes| nodes.to_string()).unwrap_or_default(),
+            "ranks" => ranks.to_string(),
+            "threads" => threads.to_string(),
+            "run" => quote(self.run.as_deref().unwrap_or_default()),
+            "program" => quote(self.program.first().map_or("", String::as_str)),
+            _ => String::new(),
+        }))
+    }
+
+    fn environment(&self) -> String {
         let threads = self.resources.threads;
-        let _ = writeln!(out, "export OMP_NUM_THREADS={threads} RAYON_NUM_THREADS={threads}");
+        let mut out = format!("export OMP_NUM_THREADS={threads} RAYON_NUM_THREADS={threads}\n");
         match self.launcher {
             Launcher::Srun { .. } => {
                 out.push_str("# Since Slurm 22.05, srun does not take this from the allocation.\n");
@@ -93,11 +126,33 @@ impl Job {
                 }
             }
         }
-        let _ = write!(out, "\n{launch}\n");
+        out
+    }
+
+    /// The lines that start the ranks and leave their exit code in `$code`.
+    fn start(&self) -> Result<String, Error> {
+        let mut out = String::new();
+        let mut launch = self.launch()?;
+        if let Some(points) = &self.points {
+            out.push_str(&points.lines(self.launcher == Launcher::Mpirun)?);
+            launch.push_str(points.words());
+        }
+        if let Some(why) = &self.why {
+            // A comment is one line, whatever is said.
+            let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let name = if self.launcher == Launcher::Mpirun { "mpirun" } else { "srun" };
+            let _ = writeln!(out, "# {name}: {why}.");
+        }
+        out.push_str("code=0\n");
+        if self.launcher == Launcher::Mpirun && self.resources.requeue {
+            out.push_str(&again::pass_on(&launch));
+        } else {
+            let _ = writeln!(out, "{launch} || code=$?");
+        }
         Ok(out)
     }
 
-    /// The line of the script that starts the ranks, quoted for bash.
+    /// The command that starts the ranks, quoted for bash; of a sweep, without the words of its points.
     ///
     /// # Errors
     /// As [`script`](Job::script).
@@ -151,6 +206,7 @@ impl Job {
         Ok(command_line(words.iter().map(String::as_str)))
     }
 
+    /// The options of the script, without `#SBATCH`.
     fn directives(&self) -> Result<Vec<String>, Error> {
         let wanted = &self.resources;
         wanted.check()?;
@@ -158,31 +214,42 @@ impl Job {
         let mut option = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
                 let space = value.contains(char::is_whitespace);
-                lines.push(if space { format!("{name}=\"{value}\"") } else { format!("{name}={value}") });
+                lines.push(if space { format!("--{name}=\"{value}\"") } else { format!("--{name}={value}") });
             }
         };
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
         option("job-name", wanted.job_name.as_deref());
         option("partition", wanted.partition.as_deref());
         option("account", wanted.account.as_deref());
         option("qos", wanted.qos.as_deref());
         option("constraint", wanted.constraint.as_deref());
         option("time", wanted.time.as_deref());
-        option("nodes", wanted.nodes.map(|n| n.to_string()).as_deref());
+        option("nodes", number(wanted.nodes).as_deref());
         option("ntasks", Some(&wanted.ranks.to_string()));
+        option("ntasks-per-node", number(wanted.ranks_per_node).as_deref());
         option("cpus-per-task", Some(&wanted.threads.to_string()));
         option("mem-per-cpu", wanted.mem_per_cpu.as_deref());
         option("mem", wanted.mem_per_node.as_deref());
+        option("array", self.points.as_ref().map(Points::array).as_deref());
+        option("dependency", wanted.dependency()?.as_deref());
+        option("mail-user", wanted.mail.as_deref());
+        option("mail-type", wanted.mail.as_ref().map(|_| "END,FAIL,REQUEUE"));
+        option("chdir", wanted.chdir.as_deref());
         option("output", wanted.output.as_deref());
+        // A job that is started again must not wipe out what it wrote before.
+        option("open-mode", wanted.output.as_ref().map(|_| "append"));
         if wanted.exclusive {
-            lines.push("exclusive".to_owned());
+            lines.push("--exclusive".to_owned());
         }
         if wanted.requeue {
-            lines.push("requeue".to_owned());
-            // The second start must not wipe out what the first one wrote.
-            lines.push("open-mode=append".to_owned());
+            lines.push("--requeue".to_owned());
+            let margin = again::margin(wanted.time_limit_seconds()?);
+            let to = if self.launcher == Launcher::Mpirun { "B:" } else { "" };
+            lines.push(format!("--signal={to}USR1@{margin}"));
         } else {
-            lines.push("no-requeue".to_owned());
+            lines.push("--no-requeue".to_owned());
         }
+        lines.extend(wanted.extra_lines()?);
         Ok(lines)
     }
 }

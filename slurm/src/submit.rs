@@ -49,7 +49,16 @@ impl Slurm {
     /// # Errors
     /// There is no `sbatch`, it knows of no cluster, the cluster does not answer, or it refused.
     pub fn submit(&self, script: &str) -> Result<JobId, Error> {
-        let done = self.run("sbatch", &["--parsable"], script)?;
+        self.submit_with(script, &[])
+    }
+
+    /// As [`submit`](Slurm::submit), with options that go before those of the script.
+    ///
+    /// # Errors
+    /// As [`submit`](Slurm::submit).
+    pub fn submit_with(&self, script: &str, options: &[&str]) -> Result<JobId, Error> {
+        let words: Vec<&str> = ["--parsable"].into_iter().chain(options.iter().copied()).collect();
+        let done = self.run("sbatch", &words, script)?;
         if !done.status.success() {
             return Err(refused("sbatch", &done));
         }
@@ -61,6 +70,35 @@ impl Slurm {
             why: "no job number".to_owned(),
             said: quoted(&done.stdout),
         })
+    }
+
+    /// Asks Slurm about a script without queueing it: whether it could run, and in Slurm's words when and where.
+    ///
+    /// # Errors
+    /// As [`submit`](Slurm::submit); [`Error::Refused`] if it could not.
+    pub fn test(&self, script: &str) -> Result<String, Error> {
+        let done = self.run("sbatch", &["--test-only"], script)?;
+        if !done.status.success() {
+            return Err(refused("sbatch --test-only", &done));
+        }
+        Ok(done.said())
+    }
+
+    /// The jobs of this user that Slurm has in its queue, waiting or running, of an array `job`: their numbers in it.
+    ///
+    /// # Errors
+    /// As [`submit`](Slurm::submit).
+    pub fn queued_of_array(&self, job: JobId) -> Result<Vec<usize>, Error> {
+        let done = self.run(
+            "squeue",
+            &["--noheader", "--array", &format!("--jobs={job}"), "--format=%K"],
+            "",
+        )?;
+        // A job that is long gone is no error here.
+        if !done.status.success() && !done.stderr.contains("Invalid job id") {
+            return Err(refused("squeue", &done));
+        }
+        Ok(done.stdout.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }
 
     /// The job's state now. Slurm forgets a job some minutes after its end.
@@ -119,12 +157,16 @@ impl Slurm {
         if done.status.success() { Ok(()) } else { Err(refused("scancel", &done)) }
     }
 
+    pub(crate) fn environment(&self) -> &[(OsString, OsString)] {
+        &self.env
+    }
+
     fn run(&self, program: &str, args: &[&str], input: &str) -> Result<Finished, Error> {
         slurm(program, args, input, &self.env, DEADLINE)
     }
 }
 
-fn refused(command: &str, done: &Finished) -> Error {
+pub(crate) fn refused(command: &str, done: &Finished) -> Error {
     Error::Refused { command: command.to_owned(), status: done.status.to_string(), said: done.said() }
 }
 

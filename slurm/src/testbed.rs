@@ -85,6 +85,22 @@ impl Testbed {
         ok(&script(&["mend", &node.to_string()])?)
     }
 
+    /// Ends the slurmd of a node and all that runs there at once, as a power cut would. Its link stays up.
+    ///
+    /// # Errors
+    /// [`Error::Testbed`] for a node that is not there.
+    pub fn kill(&self, node: u32) -> Result<(), Error> {
+        ok(&script(&["kill", &node.to_string()])?)
+    }
+
+    /// Starts the slurmd of a node again after [`kill`](Testbed::kill).
+    ///
+    /// # Errors
+    /// [`Error::Testbed`] for a node that is not there or runs.
+    pub fn revive(&self, node: u32) -> Result<(), Error> {
+        ok(&script(&["revive", &node.to_string()])?)
+    }
+
     /// Takes the cluster down and says if that failed, which a drop cannot.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ usage: testbed.sh COMMAND
   rate NODE RATE      limit a node's link in both directions (100mbit, 1gbit; none lifts it)
   cut NODE            take a node's link down
   mend NODE           bring it up again
+  kill NODE           end its slurmd and all that runs there at once, as a power cut would
+  revive NODE         start its slurmd again
   down                stop the cluster and remove all that `up` made
 
 Nodes are called rk-n1, rk-n2 and so on; NODE is such a name or its number.
@@ -121,6 +123,7 @@ write_config() {
   [ "$cpus" -le "$(nproc)" ] || tasks=task/none
   # Open MPI names its segments in /dev/shm, which all nodes and clusters of this machine share, by the job's number: one
   # of an earlier cluster that is still being cleaned up must not have the same.
+  # A job that is requeued waits until its credential has expired, which usually takes two minutes.
   cat >"$CONF" <<EOF
 ClusterName=rk-testbed
 SlurmctldHost=rk-ctl($NET.1)
@@ -128,7 +131,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$DIR/munge.socket
+AuthInfo=socket=$DIR/munge.socket,cred_expire=5
 MpiDefault=pmix
 FirstJobId=$(($(date +%s) % 10000000 + 1))
 ProctrackType=proctrack/linuxproc
@@ -219,13 +222,17 @@ start_slurm() {
     die 1 "slurmctld did not start: $(tail -n 3 "$DIR/log/start.log")"
   for i in $(seq "$nodes"); do
     mkdir -p "$DIR/spool/rk-n$i" "$DIR/pmix-of/rk-n$i"
-    # nsenter, since `ip netns exec` hides the cgroup mounts that slurmd wants.
-    # shellcheck disable=SC2016
-    detached nsenter --net="/run/netns/rk-n$i" unshare --uts --mount sh -c '
-      hostname "$1" && { [ ! -e /etc/hosts ] || mount --bind "$2/hosts" /etc/hosts; } && mount --bind "$2/pmix-of/$1" "$2/pmix" && exec slurmd
-      ' sh "rk-n$i" "$DIR" ||
-      die 1 "slurmd of rk-n$i did not start: $(tail -n 3 "$DIR/log/start.log")"
+    start_slurmd "$i"
   done
+}
+
+start_slurmd() {
+  # nsenter, since `ip netns exec` hides the cgroup mounts that slurmd wants.
+  # shellcheck disable=SC2016
+  detached nsenter --net="/run/netns/rk-n$1" unshare --uts --mount sh -c '
+    hostname "$1" && { [ ! -e /etc/hosts ] || mount --bind "$2/hosts" /etc/hosts; } && mount --bind "$2/pmix-of/$1" "$2/pmix" && exec slurmd
+    ' sh "rk-n$1" "$DIR" ||
+    die 1 "slurmd of rk-n$1 did not start: $(tail -n 3 "$DIR/log/start.log")"
 }
 
 wait_until_idle() {
@@ -325,6 +332,26 @@ rate() {
   tc -n "rk-n${link#rk-ve}" qdisc add dev eth0 root tbf rate "$2" burst 256kb latency 20ms
 }
 
+power_cut() {
+  local n pids try
+  n=$(node_number "$1")
+  # Again and again: whatever is just being started there must not survive.
+  for try in $(seq 50); do
+    mapfile -t pids < <(ip netns pids "rk-n$n" 2>/dev/null)
+    if [ ${#pids[@]} -eq 0 ] || all_gone "${pids[@]}"; then return 0; fi
+    kill -KILL "${pids[@]}" 2>/dev/null || true
+    sleep 0.05
+  done
+  die 1 "some processes on rk-n$n did not end: ${pids[*]}"
+}
+
+revive() {
+  local n
+  n=$(node_number "$1")
+  ! ours "$(cat "$DIR/rk-n$n.pid" 2>/dev/null || true)" || die 1 "the slurmd of rk-n$n is running"
+  start_slurmd "$n"
+}
+
 link_state() { local n; n=$(node_number "$1"); ip link set "rk-ve$n" "$2"; }
 
 main() {
@@ -332,7 +359,7 @@ main() {
   [ $# -eq 0 ] || shift
   case $command:$# in
     help:* | -h:* | --help:*) usage; return ;;
-    up:[012] | down:0 | env:0 | rate:2 | cut:1 | mend:1) ;;
+    up:[012] | down:0 | env:0 | rate:2 | cut:1 | mend:1 | kill:1 | revive:1) ;;
     *) usage >&2; exit 2 ;;
   esac
   require
@@ -347,6 +374,8 @@ main() {
     rate) is_up; rate "$@" ;;
     cut) is_up; link_state "$1" down ;;
     mend) is_up; link_state "$1" up ;;
+    kill) is_up; power_cut "$1" ;;
+    revive) is_up; revive "$1" ;;
   esac
 }
 

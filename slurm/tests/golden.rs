@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rankine_slurm::{Binding, Error, Job, Launcher, Resources};
+use rankine_slurm::{Binding, Error, Job, Launcher, Points, Resources, Template};
 
 fn jobs() -> Vec<(&'static str, Job)> {
     let heat = ["/opt/rankine/bin/rankine", "run", "heat3d", "--steps", "100"];
@@ -32,6 +32,23 @@ fn jobs() -> Vec<(&'static str, Job)> {
         job_name: Some("heat, fine grid".into()),
         output: Some("runs/heat %j/slurm.log".into()),
         requeue: true,
+        ranks_per_node: Some(3),
+        chdir: Some("/scratch/my folder".into()),
+        after: Some("afterok:17:18,singleton".into()),
+        mail: Some("ada.l+jobs@example.org".into()),
+        extra: Some("--gres=gpu:1 --comment 'two words' -L 'lic@site:2' --switches='1@0:30 0'".into()),
+    };
+    let site = "#!/bin/bash -l\n{{directives}}\n#SBATCH --reservation=ours\n\nmodule load openmpi/4.1\n{{environment}}\n\
+                echo \"{{ranks}} x {{threads}} on {{nodes}} nodes: {{job_name}} in {{run}}, {{program}}\"\n\
+                {{launch}}\n{{requeue}}\ncp -r {{run}} /archive\nexit \"$code\"\n";
+    let points = Points {
+        folder: "/scratch/it's here/sweep".into(),
+        words: vec![
+            vec!["--cells=64".into(), "--dt=0.1".into()],
+            vec!["--cells=$(id)".into(), "--name=a b\n#SBATCH --uid=0".into()],
+        ],
+        at_once: Some(4),
+        into: "--out".into(),
     };
     vec![
         ("minimal", Job::new(heat)),
@@ -40,6 +57,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
             "srun-pmi2-unbound",
             Job {
                 resources: hybrid.clone(),
+                why: Some("the program is linked with MPICH (libmpich.so.12)".into()),
                 launcher: Launcher::Srun { mpi: "pmi2".into() },
                 binding: Binding::None,
                 ..Job::new(heat)
@@ -59,7 +77,37 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ),
         (
             "mpirun-hybrid-cores",
-            Job { resources: hybrid, launcher: Launcher::Mpirun, binding: Binding::Cores, ..Job::new(heat) },
+            Job { resources: hybrid.clone(), launcher: Launcher::Mpirun, binding: Binding::Cores, ..Job::new(heat) },
+        ),
+        (
+            "requeue-mpirun",
+            Job {
+                resources: Resources { requeue: true, time: Some("30".into()), ..hybrid.clone() },
+                launcher: Launcher::Mpirun,
+                run: Some("runs/heat".into()),
+                most_requeues: 7,
+                ..Job::new(heat)
+            },
+        ),
+        (
+            "site-template",
+            Job {
+                resources: Resources { job_name: Some("heat, fine".into()), requeue: true, ..hybrid.clone() },
+                run: Some("runs/it's".into()),
+                why: Some("the program is linked with Open MPI (libmpi.so.40)\nrm -rf".into()),
+                template: Template::new("site", site).unwrap(),
+                ..Job::new(heat)
+            },
+        ),
+        ("sweep", Job { resources: hybrid.clone(), points: Some(points.clone()), ..Job::new(heat) }),
+        (
+            "sweep-requeue-mpirun",
+            Job {
+                resources: Resources { requeue: true, ..hybrid.clone() },
+                launcher: Launcher::Mpirun,
+                points: Some(Points { into: "--resume".into(), at_once: None, ..points }),
+                ..Job::new(heat)
+            },
         ),
         ("everything", Job { resources: everything, ..Job::new(heat) }),
         (
@@ -120,6 +168,14 @@ fn programs_that_cannot_be_launched_are_refused() {
     assert_eq!(field(Job::new(["a", "b\0c"])), "program");
     assert_eq!(field(Job { launcher: Launcher::Mpirun, ..Job::new(["a", ":", "b"]) }), "program");
     assert_eq!(field(Job { launcher: Launcher::Srun { mpi: "x y".into() }, ..Job::new(["a"]) }), "mpi");
+    let points = Points { folder: "f".into(), words: vec![], at_once: None, into: "--out".into() };
+    assert_eq!(field(Job { points: Some(points.clone()), ..Job::new(["a"]) }), "sweep");
+    let nul = Points { words: vec![vec!["--x=\0".into()]], ..points };
+    assert_eq!(field(Job { points: Some(nul), ..Job::new(["a"]) }), "sweep");
+    let resources = Resources { requeue: true, ..Resources::default() };
+    let template = Template::new("t", "#!/bin/sh\n{{directives}}\n{{launch}}\n").unwrap();
+    let error = Job { resources, template, ..Job::new(["a"]) }.script().unwrap_err();
+    assert!(error.to_string().contains("{{requeue}}"), "{error}");
     let resources = Resources { ranks: 0, ..Resources::default() };
     assert_eq!(field(Job { resources, ..Job::new(["a"]) }), "ranks");
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rankine_slurm::quote::quote;
-use rankine_slurm::{Job, Launcher};
+use rankine_slurm::{Job, Launcher, Points};
 
 const HOSTILE: [&str; 42] = [
     "",
@@ -95,6 +95,33 @@ fn the_program_gets_its_arguments_unchanged() {
 }
 
 #[test]
+fn a_point_of_a_sweep_gets_its_own_words_unchanged() {
+    let launchers = fake_launchers();
+    let words: Vec<Vec<String>> = HOSTILE.iter().map(|word| vec![format!("--x={word}"), word.to_string()]).collect();
+    let points = Points { folder: "it's $(id)".into(), words: words.clone(), at_once: None, into: "--out".into() };
+    let job = Job { points: Some(points), ..Job::new(["prog", "--a"]) };
+    for (number, words) in words.iter().enumerate().step_by(5) {
+        let number = number.to_string();
+        let script = format!("SLURM_ARRAY_TASK_ID={number}\n{}", job.script().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let path = format!("{}:{}", launchers.path().display(), std::env::var("PATH").unwrap());
+        let run =
+            Command::new("bash").args(["-c", &script]).env("PATH", path).current_dir(dir.path()).output().unwrap();
+        assert_eq!(run.status.code(), Some(3), "{run:?}");
+        let seen = fs::read_to_string(dir.path().join("argv")).unwrap();
+        let folder = format!("it's $(id)/{number:0>4}");
+        let expected: Vec<&str> = ["prog", "--a"]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .chain(["--out", &folder, "--overwrite"])
+            .collect();
+        assert!(seen.ends_with(&format!("{}\0", expected.join("\0"))), "{seen:?}");
+    }
+    let unknown = format!("SLURM_ARRAY_TASK_ID=9999\n{}", job.script().unwrap());
+    assert_eq!(Command::new("bash").args(["-c", &unknown]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
 fn any_character_survives_in_any_company() {
     let launchers = fake_launchers();
     let mut words: Vec<String> = (1..=0x17f).filter_map(char::from_u32).map(String::from).collect();
@@ -112,7 +139,8 @@ fn any_character_survives_in_any_company() {
 fn every_script_has_one_launch_line_and_no_line_from_an_argument() {
     let job = Job::new(["prog"].iter().chain(&HOSTILE).copied());
     let script = job.script().unwrap();
-    assert_eq!(script.lines().last(), Some(job.launch().unwrap().as_str()));
+    let line = format!("{} || code=$?", job.launch().unwrap());
+    assert_eq!(script.lines().filter(|shown| **shown == line).count(), 1);
     assert_eq!(script.lines().count(), Job::new(["prog"]).script().unwrap().lines().count());
     assert!(!script.contains('\r'));
 }

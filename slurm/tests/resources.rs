@@ -4,7 +4,7 @@ use rankine_slurm::{Error, Resources};
 
 type Change = fn(&mut Resources, String);
 
-const TEXTS: [(&str, Change); 9] = [
+const TEXTS: [(&str, Change); 13] = [
     ("time", |r, v| r.time = Some(v)),
     ("mem_per_cpu", |r, v| r.mem_per_cpu = Some(v)),
     ("mem_per_node", |r, v| r.mem_per_node = Some(v)),
@@ -14,6 +14,10 @@ const TEXTS: [(&str, Change); 9] = [
     ("constraint", |r, v| r.constraint = Some(v)),
     ("job_name", |r, v| r.job_name = Some(v)),
     ("output", |r, v| r.output = Some(v)),
+    ("chdir", |r, v| r.chdir = Some(v)),
+    ("after", |r, v| r.after = Some(v)),
+    ("mail", |r, v| r.mail = Some(v)),
+    ("extra", |r, v| r.extra = Some(v)),
 ];
 
 fn field_refused(wanted: &Resources) -> &'static str {
@@ -154,4 +158,73 @@ fn a_job_file_reads_back_and_misspelt_keys_are_refused() {
     let text = toml::to_string(&wanted).unwrap();
     assert_eq!(toml::from_str::<Resources>(&text).unwrap(), wanted);
     assert!(toml::from_str::<Resources>("rank = 3").unwrap_err().to_string().contains("rank"));
+}
+
+#[test]
+fn dependencies() {
+    let script = |after: &str| {
+        let resources = Resources { after: Some(after.to_owned()), ..Resources::default() };
+        rankine_slurm::Job { resources, ..rankine_slurm::Job::new(["x"]) }.script()
+    };
+    for (after, line) in [
+        ("17", "afterok:17"),
+        ("17:18", "afterok:17:18"),
+        ("17_3", "afterok:17_3"),
+        ("afterany:17", "afterany:17"),
+        ("afternotok:17,singleton", "afternotok:17,singleton"),
+        ("after:17+10?aftercorr:18", "after:17+10?aftercorr:18"),
+    ] {
+        assert!(script(after).unwrap().contains(&format!("#SBATCH --dependency={line}\n")), "{after}");
+    }
+    for bad in ["", "x", "afterok", "afterok:", "afterok:x", "17,", "-1", "afterok:1 --uid=0", "1\n2", "later:17"] {
+        assert!(script(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn further_options_are_read_as_a_shell_reads_them() {
+    let lines = |extra: &str| {
+        let resources = Resources { extra: Some(extra.to_owned()), ..Resources::default() };
+        let script = rankine_slurm::Job { resources, ..rankine_slurm::Job::new(["x"]) }.script()?;
+        let lines = script.lines().filter_map(|line| line.strip_prefix("#SBATCH ")).skip(3);
+        Ok::<_, Error>(lines.map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        lines("--gres gpu:1  --comment='a b' -C \"x&y\" --nice --begin 'now + 1'").unwrap(),
+        ["--gres gpu:1", "--comment=\"a b\"", "-C x&y", "--nice", "--begin \"now + 1\""]
+    );
+    for (bad, says) in [
+        ("", "no option"),
+        ("--comment='open", "a quote is open"),
+        ("gpu", "begins with a dash"),
+        ("--gres gpu:1 more", "begins with a dash"),
+        ("--gres=gpu:1 more", "begins with a dash"),
+        ("--comment='a\nb'", "control characters"),
+        ("--comment='a\"b'", "quotes"),
+        ("--comment=$(id)", "begins with a dash"),
+        ("--ntasks=3", "--ranks"),
+        ("-n3", "--ranks"),
+        ("-o x", "--log"),
+        ("--array 1-3", "--sweep"),
+        ("--wrap=id", "template"),
+    ] {
+        match lines(bad) {
+            Err(error) => assert!(error.to_string().contains(says) || bad.contains('$'), "{bad}: {error}"),
+            Ok(lines) => panic!("{bad}: {lines:?}"),
+        }
+    }
+}
+
+#[test]
+fn memory_in_bytes_and_ranks_on_a_node() {
+    let mem = |size: &str| Resources { mem_per_node: Some(size.to_owned()), ..Resources::default() };
+    for (size, bytes) in [("100", 100 << 20), ("5K", 5 << 10), ("7M", 7 << 20), ("3G", 3 << 30), ("2T", 2 << 40)] {
+        assert_eq!(mem(size).memory().unwrap(), (None, Some(bytes)), "{size}");
+    }
+    let wanted = |ranks, nodes, ranks_per_node| Resources { ranks, nodes, ranks_per_node, ..Resources::default() };
+    assert_eq!(wanted(7, Some(3), None).most_on_a_node(), Some(3));
+    assert_eq!(wanted(7, None, Some(2)).most_on_a_node(), Some(2));
+    assert_eq!(wanted(7, None, None).most_on_a_node(), None);
+    assert_eq!(field_refused(&wanted(7, Some(3), Some(2))), "ranks_per_node");
+    wanted(6, Some(3), Some(2)).check().unwrap();
 }

@@ -23,7 +23,7 @@ pub(super) const STOP: &str = "STOP";
 pub(super) const WATCH: &str = "watch.json";
 const OURS: [&str; 7] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH, STOP];
 /// What whoever submits a job puts there before the run begins.
-const BEFORE: [&str; 3] = ["slurm.log", "job.sh", "log"];
+const BEFORE: [&str; 4] = ["slurm.log", "job.sh", "slurm.json", "log"];
 
 /// The directory a run will have, chosen by rank 0. Collective.
 ///
@@ -36,6 +36,34 @@ pub(super) fn choose(comm: &Comm, asked: Option<&Path>, kernel: &str, overwrite:
         _ => Ok(PathBuf::new()),
     };
     broadcast(comm, comm.agree(chosen)?)
+}
+
+/// The directory of a run that another process will start, `asked` or a new one below `runs/`; with `make`, it is there
+/// afterwards, with its folder for logs. For whoever submits a job: no rank calls it.
+///
+/// # Errors
+/// A path that holds something else, or an earlier run without `overwrite`; what the system says.
+pub fn reserve(asked: Option<&Path>, kernel: &str, overwrite: bool, make: bool) -> Result<PathBuf> {
+    let path = match asked {
+        Some(asked) => may_have(asked, overwrite).map(|()| asked.to_path_buf())?,
+        None => unused(kernel)?,
+    };
+    if make {
+        if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+            make_folder(above)?;
+        }
+        // Of two that have chosen the same name in the same second, one finds it taken and takes the next.
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && asked.is_none() => {
+                return reserve(None, kernel, overwrite, make);
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failure("make the folder", &path, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(path)
 }
 
 /// The directory of a run that goes on, and whether there is one; without, it is one that a run may have. Collective.
@@ -326,6 +354,25 @@ mod tests {
         assert!(may_have(path, true).is_ok());
         Made::new(path).unwrap().keep();
         assert!(path.join("thesis.tex").exists() && !path.join(RUN).exists());
+    }
+
+    #[test]
+    fn a_reserved_directory_is_there_and_a_run_may_have_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        assert_eq!(reserve(Some(&path), "k", false, false).unwrap(), path);
+        assert!(!root.path().join("a").exists(), "looking makes nothing");
+        for _ in 0..2 {
+            reserve(Some(&path), "k", false, true).unwrap();
+            assert!(path.is_dir());
+        }
+        fs::write(path.join("slurm.json"), "").unwrap();
+        fs::create_dir(path.join("log")).unwrap();
+        assert!(may_have(&path, false).is_ok());
+        fs::write(path.join(RUN), "").unwrap();
+        assert_eq!(reserve(Some(&path), "k", false, true).unwrap_err().exit_code(), 4);
+        reserve(Some(&path), "k", true, true).unwrap();
+        assert!(path.join(RUN).exists(), "whoever runs replaces what was there");
     }
 
     #[test]

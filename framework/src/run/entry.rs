@@ -259,6 +259,11 @@ impl Job {
         self.kernel.check(ranks)
     }
 
+    /// The memory of one rank of so many, in bytes, by the kernel's own estimate.
+    pub fn bytes_per_rank(&self, ranks: usize) -> Option<u64> {
+        self.kernel.bytes_per_rank(ranks)
+    }
+
     /// The words that ask for the kernel's parameters and the run's options again, without those of `without`.
     pub fn given(&self, without: &[&str]) -> Vec<OsString> {
         let mut words = (self.entry.given)(&self.matches);

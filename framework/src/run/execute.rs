@@ -10,7 +10,7 @@ use super::provenance::{Provenance, now};
 use super::rate::Rate;
 use super::report::{Reporter, Silent, Stopped, Summary};
 use super::times::Readings;
-use super::{memory, parameters};
+use super::{cores, memory, parameters};
 use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
@@ -218,8 +218,12 @@ impl<K: Kernel> Run<K> {
         step: u64,
     ) -> Result<(Option<Ticker<'_>>, Option<Provenance>)> {
         let threads = rayon::current_num_threads();
+        let (cores, warning) = cores::check(comm, threads)?;
+        if let Some(warning) = warning {
+            self.reporter.warning(&warning);
+        }
         let provenance = match path {
-            Some(path) => Some(Provenance::new(comm, K::NAME, threads, started, (step, path))?),
+            Some(path) => Some(Provenance::new(comm, K::NAME, (threads, cores), started, (step, path))?),
             None => None,
         };
         let written = match (path, &provenance) {
@@ -422,6 +426,7 @@ fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> 
             "traffic": summary.traffic,
             "peak_memory": summary.peak_memory,
             "rate": summary.rate,
+            "stopped": summary.stopped,
         }),
     )?;
     provenance.ended = Some(now());

@@ -12,10 +12,12 @@
 //! result.json       verdict, checksum, rate
 //! out/              what the kernel hands over: fields-000000.h5 …, fields.xdmf, pictures, scalars.csv
 //! ckpt/             the two checkpoints, by turns
+//! slurm.log         what the job wrote to its terminal; job.sh, slurm.json: the script and the jobs; log/ (`rankine submit`)
 //! STOP              not written but looked for: whoever makes it asks the run to save and stop
 //! ```
 
 mod command;
+mod cores;
 mod directory;
 mod door;
 mod entry;
@@ -38,6 +40,7 @@ mod terminal;
 mod times;
 
 pub use command::{main, once, run, show, usage};
+pub use directory::reserve;
 pub use entry::{Asked, Entry, Job, Parameter};
 pub use execute::Run;
 pub use jobfile::JobFile;

@@ -25,6 +25,8 @@ pub(super) struct Provenance {
     hdf5: Option<String>,
     ranks: usize,
     threads: usize,
+    /// Cores that each rank may use, at least: the launcher's binding as the rank finds it.
+    cores: usize,
     nodes: Vec<Node>,
     cpu: Option<String>,
     command: Vec<String>,
@@ -55,7 +57,7 @@ impl Provenance {
     pub fn new(
         comm: &Comm,
         kernel: &'static str,
-        threads: usize,
+        (threads, cores): (usize, usize),
         started: String,
         (from_step, directory): (u64, &Path),
     ) -> Result<Provenance> {
@@ -69,6 +71,7 @@ impl Provenance {
             hdf5: crate::output::hdf5_library(),
             ranks: comm.size(),
             threads,
+            cores,
             nodes: nodes::of(comm)?.into_iter().map(|(name, ranks)| Node { name, ranks }).collect(),
             cpu: cpu(),
             command: std::env::args_os().map(lossy).collect(),

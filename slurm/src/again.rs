@@ -1,0 +1,86 @@
+//! The part of a batch script that gives its job back to Slurm: where the program was saved and stopped before its end
+//! (exit code 75), and where a node has failed. What the program does then is its own business.
+
+use crate::quote::quote;
+use crate::{Job, Launcher};
+
+/// Seconds before the time limit at which Slurm sends SIGUSR1: two minutes, and less of short jobs. Slurm may be a
+/// minute early.
+pub(crate) fn margin(limit: Option<u64>) -> u64 {
+    limit.map_or(120, |limit| (limit / 10).clamp(1, 120))
+}
+
+/// Starts mpirun so that the signal before the end reaches it: Slurm tells the batch script's shell alone.
+pub(crate) fn pass_on(launch: &str) -> String {
+    format!(
+        "{launch} &\n\
+         ranks=$!\n\
+         # Slurm's signal before the end comes to this shell; mpirun passes it on to its ranks.\n\
+         asked=\n\
+         trap 'asked=1; kill -USR1 \"$ranks\"' USR1\n\
+         wait \"$ranks\" || code=$?\n\
+         while [ -n \"$asked\" ]; do asked=; code=0; wait \"$ranks\" || code=$?; done\n"
+    )
+}
+
+/// The lines after the launch.
+pub(crate) fn lines(job: &Job) -> String {
+    let most = job.most_requeues;
+    let run = match (&job.points, &job.run) {
+        (Some(_), _) => "\"$run\"".to_owned(),
+        (None, Some(run)) => quote(run),
+        (None, None) => ".".to_owned(),
+    };
+    // Under mpirun nobody has said how many CPUs a step may have.
+    let cpus = if matches!(job.launcher, Launcher::Mpirun) { "" } else { " --cpus-per-task=1" };
+    format!(
+        r#"
+job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
+job=${{job:-$SLURM_JOB_ID}}
+again() {{
+  # Neither a job that somebody has cancelled nor one that comes back for ever.
+  [ "$(squeue --noheader --jobs="$job" --format=%T)" = RUNNING ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {most} ] &&
+    scontrol requeue "$job"
+}}
+if [ "$code" = 75 ]; then
+  # Saved and stopped before its end: it goes on when Slurm starts this job again, unless the file STOP asked for it.
+  grep -qs '"why": "stop-file"' {run}/timings.json || again
+elif [ "$code" != 0 ] && ! timeout 60 srun --overlap --mpi=none --nodes="$SLURM_JOB_NUM_NODES" \
+  --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1{cpus} true; then
+  # Ranks feel that a node has failed before Slurm knows it. Slurm then starts the job again by itself.
+  echo "exit code $code, and not every node answers: waiting for Slurm to notice" >&2
+  patience=$(scontrol show config | sed -n 's/^SlurmdTimeout *= *\([0-9]*\).*/\1/p')
+  sleep "$((${{patience:-300}} + 60))"
+  again
+fi
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signal_leaves_most_of_the_time() {
+        for (limit, expected) in [(None, 120), (Some(60), 6), (Some(1), 1), (Some(600), 60), (Some(86_400), 120)] {
+            assert_eq!(margin(limit), expected);
+        }
+    }
+
+    #[test]
+    fn a_signal_is_passed_on_and_the_exit_code_is_the_programs() {
+        // Stand-ins for mpirun: one ends at the signal, one has long ended, one dies of another signal.
+        for (program, before, expected) in [
+            ("bash -c 'trap \"exit 75\" USR1; while :; do sleep 0.05; done'", "sleep 0.5; kill -USR1 $$", "75"),
+            ("bash -c 'trap \"sleep 0.3; exit 3\" USR1; while :; do sleep 0.05; done'", "sleep 0.5; kill -USR1 $$; sleep 0.1; kill -USR1 $$", "3"),
+            ("bash -c 'exit 6'", "true", "6"),
+            ("bash -c 'sleep 0.1'", "true", "0"),
+            ("bash -c 'kill -9 $$'", "true", "137"),
+        ] {
+            let script = format!("({before}) & code=0\n{}exit \"$code\"\n", pass_on(program));
+            let ended = std::process::Command::new("bash").arg("-c").arg(&script).output().unwrap();
+            assert_eq!(ended.status.code().unwrap().to_string(), expected, "{program} {before}: {ended:?}");
+        }
+    }
+}
