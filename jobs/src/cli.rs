@@ -74,18 +74,7 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
         every: f64,
     },
-    /// Look for faults in the set-up: MPI, launcher, HDF5, cores, Slurm
-    Doctor {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// The ranks a node is to run
-        #[arg(long, value_name = "N")]
-        ranks: Option<usize>,
-        /// The threads of each
-        #[arg(long, value_name = "N")]
-        threads: Option<usize>,
-    },
+    Doctor(doctor::Doctor),
     /// The runs of a sweep: their results in one table, the failed ones once more
     Sweep {
         /// What to do
@@ -123,7 +112,7 @@ impl Command {
             Command::Bench { what } => bench::bench(what),
             Command::Compare(wanted) => compare::compare(&wanted),
             Command::Top { run, once, json, every } => top::top(run, once, json, every),
-            Command::Doctor { json, ranks, threads } => doctor::doctor(json, ranks, threads),
+            Command::Doctor(wanted) => doctor::doctor(&wanted),
             Command::Sweep { what } => sweep::sweep(what),
         }
     }

@@ -193,15 +193,20 @@ fn doctor_looks_at_everything() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = rankine(folder.path());
     let ended = ended({
-        command.args(["doctor", "--json", "--ranks", "2"]);
+        command.args(["doctor", "--json", "--ranks", "2", "--no-launch"]);
         command
     });
     assert!([0, 3].contains(&ended.code), "{}", ended.stderr);
-    let findings: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-    for what in ["MPI", "launcher", "HDF5", "cores", "Slurm"] {
-        let found = findings.as_array().unwrap().iter().find(|finding| finding["what"] == what);
-        assert!(found.is_some_and(|finding| finding["state"].is_string()), "{what}: {findings}");
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["schema"], "rankine-doctor/1");
+    for what in ["MPI", "launcher", "HDF5", "cores", "/dev/shm", "CMA", "run folder", "file locks", "Slurm"] {
+        let found = report["findings"].as_array().unwrap().iter().find(|finding| finding["what"] == what);
+        assert!(found.is_some_and(|finding| finding["state"].is_string()), "{what}: {report}");
     }
+    assert!(files(folder.path()).is_empty());
+    let mut bad = rankine(folder.path());
+    bad.args(["doctor", "--deadline", "0"]);
+    refused(bad, "deadline", 2, &["--deadline 0"]);
 }
 
 #[test]

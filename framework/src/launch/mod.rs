@@ -158,6 +158,16 @@ pub fn mpi_library() -> Option<String> {
     library
 }
 
+/// What MPI allows to threads of this process, such as `MPI_THREAD_FUNNELED`; `None` in a build without MPI, and where MPI
+/// is not running: before [`launch`], and under no launcher. Local.
+pub fn thread_level() -> Option<&'static str> {
+    #[cfg(feature = "mpi")]
+    let level = crate::engine::mpi::thread_level();
+    #[cfg(not(feature = "mpi"))]
+    let level = None;
+    level
+}
+
 /// How the watch works: as said, or as the environment has it.
 pub(crate) fn watch_settings(on: Option<bool>, patience: Option<Duration>) -> Result<watch::Settings> {
     let on = on.or_else(|| by_environment("RANKINE_WATCH")).unwrap_or(true);

@@ -1,23 +1,72 @@
-//! Which MPI is linked, which launcher is on PATH, and whether they are of one MPI.
+//! Which MPI is linked, which launcher is on PATH, and whether they are of one MPI, by their own words. Whether ranks then
+//! find each other is tried in `start`.
 
+use super::Finding;
 use super::probe::{ask, on_path};
-use super::{Finding, Wanted};
-use crate::submit::is_root;
+use std::path::{Path, PathBuf};
 
-/// Looks at both, and at what this launcher is known to stumble over.
-pub fn look(wanted: Wanted) -> Vec<Finding> {
-    let library = rankine::launch::mpi_library();
-    let launcher = on_path("mpirun").map(|path| {
-        let said = ask("mpirun", &["--version"]).map(|said| said.text).unwrap_or_default();
-        (path.display().to_string(), said)
-    });
-    let mut findings = vec![linked(library.as_deref()), match_up(library.as_deref(), launcher.as_ref())];
-    let open_mpi = launcher.as_ref().is_some_and(|(_, said)| family(said) == Some("Open MPI"));
-    if library.is_some() && open_mpi {
-        let major = launcher.as_ref().and_then(|(_, said)| version(said)).map_or(4, |(major, _)| major);
-        findings.extend(open_mpi_habits(wanted, major, |name| std::env::var_os(name).is_some()));
+/// The launcher on PATH, and what it says of itself.
+pub struct Mpirun {
+    pub path: PathBuf,
+    said: String,
+}
+
+impl Mpirun {
+    /// The one on PATH.
+    pub fn on_path() -> Option<Mpirun> {
+        let path = on_path("mpirun")?;
+        Some(Mpirun { said: version_of(&path), path })
     }
-    findings
+
+    /// Whose it is.
+    pub fn family(&self) -> Option<&'static str> {
+        family(&self.said)
+    }
+
+    /// How Open MPI's variables of a launcher of this version begin.
+    pub fn prefix(&self) -> &'static str {
+        match version(&self.said) {
+            Some((5.., _)) => "PRTE",
+            _ => "OMPI",
+        }
+    }
+}
+
+fn version_of(launcher: &Path) -> String {
+    ask(&launcher.to_string_lossy(), &["--version"]).map(|said| said.text).unwrap_or_default()
+}
+
+/// Compares both.
+pub fn look(library: Option<&str>, mpirun: Option<&Mpirun>) -> Vec<Finding> {
+    let launcher = mpirun.map(|mpirun| (mpirun.path.display().to_string(), mpirun.said.clone()));
+    vec![linked(library), match_up(library, launcher.as_ref(), || launcher_of(library))]
+}
+
+/// A launcher of the linked library: beside it, or on PATH under the name that distributions give it.
+pub fn launcher_of(library: Option<&str>) -> Option<PathBuf> {
+    let ours = family(library?)?;
+    // The library's folder is lib of a prefix, or a folder in it.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let linked = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, path)| format!("/{path}"));
+    let linked = linked
+        .map(PathBuf::from)
+        .find(|path| path.file_name().is_some_and(|name| is_mpi(&name.to_string_lossy())));
+    let near = linked.iter().flat_map(|path| path.ancestors().skip(1)).map(|folder| folder.join("bin"));
+    let names: &[&str] = match ours {
+        "Open MPI" => &["mpirun", "mpirun.openmpi", "orterun", "prterun"],
+        _ => &["mpirun", "mpirun.mpich", "mpiexec.hydra"],
+    };
+    let near = near.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    near.chain(names.iter().filter_map(|name| on_path(name)))
+        .filter(|path| path.is_file())
+        .find(|path| family(&version_of(path)) == Some(ours))
+}
+
+/// Whether that is the file name of an MPI library.
+fn is_mpi(name: &str) -> bool {
+    ["libmpi.so", "libmpich.so", "libmpi_abi.so", "libmpi_cray.so"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 fn linked(library: Option<&str>) -> Finding {
@@ -26,12 +75,17 @@ fn linked(library: Option<&str>) -> Finding {
         None => Finding::warn(
             "MPI",
             "none: built without MPI, ranks are threads of one process",
-            "for mpirun and Slurm build with `make`, or cargo's --features mpi",
-        ),
+            "for mpirun and Slurm build with MPI",
+        )
+        .by("make build"),
     }
 }
 
-fn match_up(library: Option<&str>, launcher: Option<&(String, String)>) -> Finding {
+fn match_up(
+    library: Option<&str>,
+    launcher: Option<&(String, String)>,
+    right: impl FnOnce() -> Option<PathBuf>,
+) -> Finding {
     const WHAT: &str = "launcher";
     let Some((path, said)) = launcher else {
         return match library {
@@ -46,13 +100,19 @@ fn match_up(library: Option<&str>, launcher: Option<&(String, String)>) -> Findi
     let shown = format!("{path}: {}", first_line(said));
     let (Some(library), Some(theirs)) = (library, family(said)) else { return Finding::ok(WHAT, shown) };
     match family(library) {
-        Some(ours) if ours != theirs => Finding::fault(
-            WHAT,
-            format!("{shown}, but this program is linked with {ours}: it would start N jobs of one rank"),
-            format!(
-                "put the mpirun of {ours} first on PATH, or build again with the compiler wrapper of {theirs}"
-            ),
-        ),
+        Some(ours) if ours != theirs => {
+            let fault = Finding::fault(
+                WHAT,
+                format!("{shown}, but this program is linked with {ours}: it would start N jobs of one rank"),
+                format!(
+                    "start it with the mpirun of {ours}, or build again with the compiler wrapper of {theirs} (MPICC)"
+                ),
+            );
+            match right() {
+                Some(right) => fault.by(format!("{} -n 2 rankine doctor", right.display())),
+                None => fault,
+            }
+        }
         Some(_) => match (version(library), version(said)) {
             (Some(ours), Some(theirs)) if ours.0 != theirs.0 => Finding::warn(
                 WHAT,
@@ -65,44 +125,15 @@ fn match_up(library: Option<&str>, launcher: Option<&(String, String)>) -> Findi
     }
 }
 
-fn open_mpi_habits(wanted: Wanted, major: u32, set: impl Fn(&str) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let prefix = if major >= 5 { "PRTE" } else { "OMPI" };
-    let (allow, confirm) =
-        (format!("{prefix}_ALLOW_RUN_AS_ROOT"), format!("{prefix}_ALLOW_RUN_AS_ROOT_CONFIRM"));
-    if is_root() && !(set(&allow) && set(&confirm)) {
-        findings.push(Finding::warn(
-            "root",
-            "Open MPI's mpirun refuses to run for root",
-            format!("export {allow}=1 {confirm}=1"),
-        ));
-    }
-    let cores = super::machine::cores();
-    if wanted.ranks.is_some_and(|ranks| ranks > cores) {
-        findings.push(Finding::warn(
-            "slots",
-            format!("Open MPI's mpirun refuses more ranks than its {cores} cores"),
-            "mpirun --oversubscribe",
-        ));
-    }
-    if wanted.threads.is_some_and(|threads| threads > 1) {
-        findings.push(Finding::warn(
-            "binding",
-            "Open MPI binds each of one or two ranks to one core, and all threads of a rank with it",
-            "mpirun --bind-to none",
-        ));
-    }
-    findings
-}
-
-fn first_line(text: &str) -> &str {
+/// The first words of many.
+pub fn first_line(text: &str) -> &str {
     let line =
         text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it does not say what it is");
     line.split(", package").next().unwrap_or(line)
 }
 
 /// Whose MPI it is, from the words of a library or a launcher.
-fn family(text: &str) -> Option<&'static str> {
+pub fn family(text: &str) -> Option<&'static str> {
     let words = [
         ("Open MPI", "Open MPI"),
         ("OpenRTE", "Open MPI"),
@@ -116,7 +147,7 @@ fn family(text: &str) -> Option<&'static str> {
 }
 
 /// The first number of the form `major.minor`.
-fn version(text: &str) -> Option<(u32, u32)> {
+pub fn version(text: &str) -> Option<(u32, u32)> {
     text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
         let mut parts = word.split('.');
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
@@ -131,30 +162,23 @@ mod tests {
     const LIBRARY: &str =
         "Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4, repo rev: v4.1.4, May 26, 2022";
 
-    fn launcher(said: &str) -> (String, String) {
-        ("/usr/bin/mpirun".to_string(), said.to_string())
+    fn judged(library: Option<&str>, said: Option<&str>) -> Finding {
+        let launcher = said.map(|said| ("/usr/bin/mpirun".to_string(), said.to_string()));
+        match_up(library, launcher.as_ref(), || Some("/opt/bin/mpirun".into()))
     }
 
     #[test]
     fn one_mpi_or_two() {
-        let same = match_up(Some(LIBRARY), Some(&launcher("mpirun (Open MPI) 4.1.4\n\nReport bugs to ...")));
+        let same = judged(Some(LIBRARY), Some("mpirun (Open MPI) 4.1.4\n\nReport bugs to ..."));
         assert_eq!(same.state, State::Ok, "{same:?}");
         assert_eq!(same.found, "/usr/bin/mpirun: mpirun (Open MPI) 4.1.4, of the same MPI");
-        let other = match_up(Some(LIBRARY), Some(&launcher("HYDRA build details:\n    Version: 4.0.2")));
+        let other = judged(Some(LIBRARY), Some("HYDRA build details:\n    Version: 4.0.2"));
         assert_eq!(other.state, State::Fault, "{other:?}");
-        let newer = match_up(Some(LIBRARY), Some(&launcher("mpirun (Open MPI) 5.0.11")));
+        assert_eq!(other.command.as_deref(), Some("/opt/bin/mpirun -n 2 rankine doctor"));
+        let newer = judged(Some(LIBRARY), Some("mpirun (Open MPI) 5.0.11"));
         assert_eq!(newer.state, State::Warn, "{newer:?}");
-        assert_eq!(match_up(Some(LIBRARY), None).state, State::Warn);
-        assert_eq!(match_up(None, None).state, State::Ok);
+        assert_eq!(judged(Some(LIBRARY), None).state, State::Warn);
+        assert_eq!(judged(None, None).state, State::Ok);
         assert_eq!(linked(Some(LIBRARY)).found, "Open MPI v4.1.4");
-    }
-
-    #[test]
-    fn habits_are_named_when_they_matter() {
-        let wanted = Wanted { ranks: Some(100_000), threads: Some(2) };
-        let names: Vec<_> = open_mpi_habits(wanted, 4, |_| true).iter().map(|finding| finding.what).collect();
-        assert_eq!(names, ["slots", "binding"]);
-        let wanted = Wanted { ranks: None, threads: None };
-        assert!(open_mpi_habits(wanted, 5, |_| true).is_empty());
     }
 }

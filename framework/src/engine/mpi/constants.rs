@@ -34,6 +34,8 @@ pub(super) struct Constants {
     pub lock_shared: c_int,
     pub mode_nosucceed: c_int,
     pub thread_funneled: c_int,
+    pub thread_serialized: c_int,
+    pub thread_multiple: c_int,
     pub tag_ub: c_int,
     pub err_truncate: c_int,
     pub err_in_status: c_int,

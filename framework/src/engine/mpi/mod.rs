@@ -43,7 +43,7 @@ use std::rc::Rc;
 pub(crate) use matched::Matched;
 pub(crate) use operator::{UserFunction, user_function};
 pub(crate) use request::Request;
-pub(crate) use session::{Session, abort, library_version, start};
+pub(crate) use session::{Session, abort, library_version, start, thread_level};
 pub(crate) use window::Window;
 
 /// No library sends more bytes at once before it knows that their receive has been posted, unless it was told to.

@@ -192,6 +192,25 @@ pub(crate) fn is_initialised() -> bool {
     codes == (status::SUCCESS, status::SUCCESS) && begun != 0 && ended == 0
 }
 
+/// What the library allows to threads, in MPI's word; `None` where MPI cannot be called.
+pub(crate) fn thread_level() -> Option<&'static str> {
+    if !is_initialised() {
+        return None;
+    }
+    let constants = Constants::read();
+    let mut level = 0;
+    // SAFETY: MPI is initialised; the output is valid for writes.
+    if unsafe { ffi::MPI_Query_thread(&mut level) } != status::SUCCESS {
+        return None;
+    }
+    Some(match level {
+        level if level >= constants.thread_multiple => "MPI_THREAD_MULTIPLE",
+        level if level >= constants.thread_serialized => "MPI_THREAD_SERIALIZED",
+        level if level >= constants.thread_funneled => "MPI_THREAD_FUNNELED",
+        _ => "MPI_THREAD_SINGLE",
+    })
+}
+
 /// The library's name and version, in its own words. Callable at any time.
 pub(crate) fn library_version() -> String {
     let capacity = Constants::read().max_library_version_string;

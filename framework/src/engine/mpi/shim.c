@@ -27,6 +27,8 @@ struct rankine_constants {
     int lock_shared;
     int mode_nosucceed;
     int thread_funneled;
+    int thread_serialized;
+    int thread_multiple;
     int tag_ub;
     int err_truncate;
     int err_in_status;
@@ -67,6 +69,8 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .lock_shared = MPI_LOCK_SHARED,
         .mode_nosucceed = MPI_MODE_NOSUCCEED,
         .thread_funneled = MPI_THREAD_FUNNELED,
+        .thread_serialized = MPI_THREAD_SERIALIZED,
+        .thread_multiple = MPI_THREAD_MULTIPLE,
         .tag_ub = MPI_TAG_UB,
         .err_truncate = MPI_ERR_TRUNCATE,
         .err_in_status = MPI_ERR_IN_STATUS,
