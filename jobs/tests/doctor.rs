@@ -2,6 +2,8 @@
 //! mends it. Mounts are made in a namespace of the test's own; calls are forbidden by a filter as containers have. Linked
 //! with Open MPI or MPICH, it needs the launchers of both. Faults between nodes are in `doctor_testbed`.
 
+// It is shared, and not all of it is used here.
+#[allow(dead_code)]
 mod common;
 
 use common::{Ended, ended, files, rankine};
@@ -288,7 +290,7 @@ fn root_that_is_not_allowed_and_slots_that_are_too_few() {
     let open = linked_with_open_mpi(folder.path());
     let [right, _] = launchers(folder.path());
     let path = path_with(folder.path(), &right);
-    let mut command = doctor(folder.path(), &["--ranks", "4096"]);
+    let mut command = doctor(folder.path(), &["--ranks", "64"]);
     command.env("PATH", &path);
     for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
         command.env_remove(name).env_remove(format!("{name}_CONFIRM"));
@@ -301,9 +303,9 @@ fn root_that_is_not_allowed_and_slots_that_are_too_few() {
     if open {
         let export = "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
         found(&report, "root", "fault", &["refuses to run for root", export]);
-        let slots = found(&report, "slots", "fault", &["-n 4096` is refused"]);
+        let slots = found(&report, "slots", "fault", &["-n 64` is refused"]);
         let more = text(&slots, "command").strip_suffix(" rankine doctor").expect("a command");
-        let few = more.replace("-n 4096", "-n 5");
+        let few = more.replace("-n 64", "-n 5");
         let words: Vec<&str> = few.split_whitespace().collect();
         let mut command = allowed(Command::new(words[0]));
         command.args(&words[1..]).arg("true");
@@ -326,19 +328,24 @@ fn run_folders_that_are_read_only_full_or_without_locks() {
     found(&full, "run folder", "fault", &["it is full", "df -h"]);
     let little = in_mounts(folder.path(), &format!("mount -t tmpfs -o size=16m tmpfs {at}"), &words);
     found(&little, "run folder", "warn", &["0.0 GB free"]);
-    // As on Lustre without -o flock.
-    let flock = libc::SYS_flock;
-    let locks = report(&forbidding(flock, 38, doctor(folder.path(), &words)));
+    // As on NFS whose lock daemon is not there, and on Lustre without -o flock, which some versions of HDF5 accept.
+    let without =
+        |number: i32, command: Command| report(&forbidding(libc::SYS_flock, number as u32, command));
     let fix = "export HDF5_USE_FILE_LOCKING=FALSE";
-    found(&locks, "file locks", "fault", &["cannot be locked", fix]);
-    if finding(&locks, "HDF5")["state"] == "ok" {
+    let parallel = finding(&without(libc::ENOSYS, doctor(folder.path(), &words)), "HDF5")["state"] == "ok";
+    if parallel {
+        let locks = without(libc::ENOLCK, doctor(folder.path(), &words));
+        found(&locks, "file locks", "fault", &["cannot be locked", "HDF5 opens none", fix]);
         found(&locks, "HDF5 file", "fault", &[fix]);
         // And it is mended by that.
         let mut command = doctor(folder.path(), &words);
         command.env("HDF5_USE_FILE_LOCKING", "FALSE");
-        let mended = report(&forbidding(flock, 38, command));
+        let mended = without(libc::ENOLCK, command);
         found(&mended, "file locks", "ok", &["told to do without"]);
         found(&mended, "HDF5 file", "ok", &[]);
+    } else {
+        let locks = without(libc::ENOSYS, doctor(folder.path(), &words));
+        found(&locks, "file locks", "warn", &["cannot be locked", fix]);
     }
     let below = report(&ended(doctor(folder.path(), &["--no-launch", "--dir", "/proc/runs"])));
     found(&below, "run folder", "fault", &["/proc"]);

@@ -64,7 +64,7 @@ fn faults_between_nodes_are_named() {
     let root = folder.path();
     let testbed = Testbed::up(4, 2).unwrap_or_else(|error| panic!("{error}"));
     let look = |words: &[&str]| {
-        report(&run(&testbed, root, &[&SRUN, &[RANKINE, "doctor", "--json"], words].concat()))
+        report(&run(&testbed, root, &[&SRUN[..], &[RANKINE, "doctor", "--json"], words].concat()))
     };
 
     // A cluster that is well.

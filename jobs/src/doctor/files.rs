@@ -1,8 +1,8 @@
 //! The folder that runs are written to: can files be made there, written, locked and moved, and is there room? All of it is
 //! done with a file of its own, which is removed again.
 
-use super::Finding;
 use super::probe::within;
+use super::{Finding, State};
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
 use rustix::io::Errno;
 use std::fs::File;
@@ -56,7 +56,9 @@ fn try_out(dir: &Path) -> Vec<Finding> {
         Err(error) => return vec![unwritable(dir, &error)],
     };
     let mut findings = vec![room(dir)];
-    findings.push(locks(dir, &file));
+    let hdf5 = hdf5(dir);
+    let refused = hdf5.as_ref().is_some_and(|finding| finding.state == State::Fault);
+    findings.push(locks(dir, &file, refused));
     if let Err(error) = std::fs::rename(&path.0, &moved.0) {
         findings.push(Finding::fault(
             WHAT,
@@ -67,9 +69,7 @@ fn try_out(dir: &Path) -> Vec<Finding> {
             "another folder (--out)",
         ));
     }
-    if let Some(finding) = hdf5(dir) {
-        findings.push(finding);
-    }
+    findings.extend(hdf5);
     findings
 }
 
@@ -117,8 +117,9 @@ fn room(dir: &Path) -> Finding {
     Finding::ok(WHAT, found)
 }
 
-/// Both kinds of locks: HDF5 takes the one, MPI-IO the other.
-fn locks(dir: &Path, file: &File) -> Finding {
+/// Both kinds of locks: HDF5 takes the one, MPI-IO the other. `refused`: HDF5 could not write there. Some of its versions do
+/// without by themselves where there are no locks at all.
+fn locks(dir: &Path, file: &File, refused: bool) -> Finding {
     let whole = flock(file, FlockOperation::NonBlockingLockExclusive);
     let ranges = fcntl_lock(file, FlockOperation::NonBlockingLockExclusive);
     let off = std::env::var("HDF5_USE_FILE_LOCKING").is_ok_and(|value| value == "FALSE" || value == "0");
@@ -129,12 +130,15 @@ fn locks(dir: &Path, file: &File) -> Finding {
         (Err(_), Ok(())) if off => {
             Finding::ok(LOCKS, format!("{dir}: none by flock, and HDF5 is told to do without"))
         }
-        (Err(errno), _) if !off => Finding::fault(
-            LOCKS,
-            format!("{dir}: files cannot be locked (flock: {}): HDF5 opens none", why(errno)),
-            "tell HDF5 to do without, or mount the file system with locks (Lustre: -o flock)",
-        )
-        .by("export HDF5_USE_FILE_LOCKING=FALSE"),
+        (Err(errno), _) if !off => {
+            let found = format!("{dir}: files cannot be locked (flock: {})", why(errno));
+            let fix = "tell HDF5 to do without, or mount the file system with locks (Lustre: -o flock)";
+            let finding = match refused {
+                true => Finding::fault(LOCKS, format!("{found}, and HDF5 opens none"), fix),
+                false => Finding::warn(LOCKS, format!("{found}; other versions of HDF5 open none then"), fix),
+            };
+            finding.by("export HDF5_USE_FILE_LOCKING=FALSE")
+        }
         (_, Err(errno)) => Finding::warn(
             LOCKS,
             format!("{dir}: no ranges of files can be locked (fcntl: {}): MPI-IO may fail", why(errno)),
@@ -172,7 +176,6 @@ fn hdf5(dir: &Path) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
 
     #[test]
