@@ -68,6 +68,8 @@ pub use rankine_derive::{Bits, Element, Number, Ordered};
 pub use redistribute::{Ends, Redistribution};
 pub use refinement::Refinement;
 pub use run::{Run, main};
+/// What a rank says: `rankine::tracing::info!` and its like, in kernels. See `--log`.
+pub use tracing;
 
 /// The reduction operators that come with the framework; [`Op`] says how to write your own.
 pub mod op {

@@ -67,6 +67,13 @@ impl Comm {
         self.inner.watch.open_door()
     }
 
+    /// What this rank has sent so far to each rank of the world, the framework's own included: its number, messages, bytes; sorted.
+    /// `None` if nobody counts.
+    pub(crate) fn sent_to(&self) -> Option<Vec<(u32, u64, u64)>> {
+        let watch = &self.inner.watch;
+        watch.is_on().then(|| watch.board().sent_to())
+    }
+
     /// If this process sees all ranks, `listener` is told which rank the others are waiting for, if one computes for long; or
     /// nobody is.
     pub(crate) fn listen_for_late_ranks(&self, listener: Option<Listener>) {

@@ -22,7 +22,9 @@ pub fn report(error: &Error) {
 
 /// Writes to standard error what a person should know, in one write.
 pub(crate) fn warn(text: &str) {
-    let text = format!("warning: {}\n", text.replace("\nrank", "\nwarning: rank"));
+    // What begins with the ranks that say it has its colon behind them.
+    let mark = if text.starts_with('(') { "" } else { ":" };
+    let text = format!("warning{mark} {}\n", text.replace("\nrank", "\nwarning: rank"));
     // Nothing can be done about a standard error that is closed.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

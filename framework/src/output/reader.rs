@@ -68,6 +68,28 @@ impl Reader {
         Ok(Reader { about: comm.agree(about)?, path: path.to_path_buf(), comm })
     }
 
+    /// The names of a file's datasets, those in groups by their paths; sorted. Collective.
+    ///
+    /// # Errors
+    /// A file that is missing, closed to this user, not HDF5 or damaged; a build without HDF5.
+    pub fn datasets(comm: &Comm, path: impl AsRef<Path>) -> Result<Vec<String>> {
+        let path = path.as_ref();
+        let names = match comm.rank() {
+            0 => hdf5::available().and_then(|()| readable(path)).and_then(|_| {
+                let names = File::open(path, false, None).and_then(|file| {
+                    let names = file.datasets()?;
+                    file.close()?;
+                    Ok(names)
+                });
+                names.map_err(|said| trouble("read", path, None, &said))
+            }),
+            _ => Ok(Vec::new()),
+        };
+        let mut names = comm.agree(names)?;
+        names.sort();
+        comm.bcast_value((comm.rank() == 0).then_some(names), 0)
+    }
+
     /// As [`Reader::open`], for what a person named. Collective.
     ///
     /// # Errors

@@ -97,7 +97,14 @@ impl Reporter for Warning {
     }
 
     fn warning(&self, text: &str) {
-        crate::launch::warn(text);
+        match &self.0 {
+            Some(terminal) => terminal.warning(text),
+            None => crate::launch::warn(text),
+        }
+    }
+
+    fn late(&self, note: Option<&str>) {
+        self.0.iter().for_each(|terminal| terminal.late(note));
     }
 
     fn finished(&self, summary: &Summary) {

@@ -17,13 +17,18 @@ pub(super) const RESULT: &str = "result.json";
 pub(super) const PROGRESS: &str = "progress.json";
 pub(super) const OUT: &str = "out";
 pub(super) const CKPT: &str = "ckpt";
+/// What the run and its ranks have told; other logs of the job may be there, too.
+pub(super) const LOG: &str = "log";
+/// In the folder of logs: what the run told, and how far it was when.
+pub(super) const RUN_LOG: &str = "run.txt";
+pub(super) const PROGRESS_LOG: &str = "progress.csv";
 /// Whoever makes it asks the run to save and stop.
 pub(super) const STOP: &str = "STOP";
 /// Where the running job can be looked at; gone when it has ended well.
 pub(super) const WATCH: &str = "watch.json";
 const OURS: [&str; 7] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH, STOP];
 /// What whoever submits a job puts there before the run begins.
-const BEFORE: [&str; 4] = ["slurm.log", "job.sh", "slurm.json", "log"];
+const BEFORE: [&str; 4] = ["slurm.log", "slurm.json", "job.sh", LOG];
 
 /// The directory a run will have, chosen by rank 0. Collective.
 ///
@@ -88,7 +93,7 @@ pub(super) fn resume(comm: &Comm, path: &Path, kernel: &str) -> Result<bool> {
 /// What the system says.
 pub(super) fn reopen(comm: &Comm, path: &Path) -> Result<Made> {
     let reopened = match comm.rank() {
-        0 => [OUT, CKPT].into_iter().try_for_each(|folder| {
+        0 => [OUT, CKPT, LOG].into_iter().try_for_each(|folder| {
             make_folder(&path.join(folder))?;
             sweep(&path.join(folder))
         }),
@@ -123,7 +128,16 @@ pub(super) fn claim(comm: &Comm, path: &Path) -> Result<Claim> {
     let claimed = match comm.rank() {
         0 => fs::File::open(path).map_err(|error| failure("use the directory", path, &error)).and_then(
             |folder| {
-                match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                // Who looks whether a run is going on holds it for a moment.
+                let mut tries = 0;
+                let claimed = loop {
+                    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                        Err(rustix::io::Errno::WOULDBLOCK) if tries < 30 => tries += 1,
+                        claimed => break claimed,
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                };
+                match claimed {
                     Err(rustix::io::Errno::WOULDBLOCK) => {
                         Err(Error::io(format!("another run is going on in {}", path.display())).help(
                             "wait for its end, or stop it: `touch STOP` there; or choose another directory",
@@ -166,6 +180,7 @@ impl Made {
         missing.reverse();
         clear(path)?;
         make_folder(&path.join(OUT))?;
+        make_folder(&path.join(LOG))?;
         Ok(Made { folders: missing, path: path.to_path_buf(), kept: false })
     }
 
@@ -184,6 +199,7 @@ impl Drop for Made {
         let _ = clear(&self.path);
         let _ = fs::remove_dir(self.path.join(OUT));
         let _ = fs::remove_dir(self.path.join(CKPT));
+        let _ = fs::remove_dir(self.path.join(LOG));
         for folder in self.folders.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
@@ -199,6 +215,12 @@ fn clear(path: &Path) -> Result<()> {
                 return Err(failure("remove", &file, &error));
             }
             _ => {}
+        }
+    }
+    for entry in fs::read_dir(path.join(LOG)).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == RUN_LOG || name == PROGRESS_LOG || name.starts_with("rank-") && name.ends_with(".txt") {
+            fs::remove_file(entry.path()).map_err(|error| failure("remove", &entry.path(), &error))?;
         }
     }
     for folder in [OUT, CKPT].map(|name| path.join(name)) {

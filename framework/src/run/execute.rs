@@ -3,14 +3,16 @@
 use super::directory::{self, Made};
 use super::door::{Door, Listening};
 use super::keep::{Act, Keeper};
+use super::logbook::Logbook;
+use super::logs::Logs;
 use super::options::Options;
 use super::output::Output;
-use super::progress::Ticker;
+use super::progress::{Holder, Ticker};
 use super::provenance::{Provenance, now};
 use super::rate::Rate;
 use super::report::{Reporter, Silent, Stopped, Summary};
 use super::times::Readings;
-use super::{cores, memory, parameters};
+use super::{account, cores, memory, parameters};
 use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,7 +110,8 @@ impl<K: Kernel> Run<K> {
     /// Parameters that cannot be, too little memory, files that cannot be read or written, and whatever the
     /// kernel's steps fail with. Before the first step, a failure leaves no file behind.
     pub fn on(mut self, comm: &Comm) -> Result<Summary> {
-        let (began, started) = (Instant::now(), now());
+        let (began, started, cpu_before) = (Instant::now(), now(), account::processor_time());
+        let mut logs = Logs::start();
         comm.agree(self.options.check())?;
         comm.agree(self.kernel.prepare(comm))?;
         let (path, goes_on) = self.check(comm)?;
@@ -134,6 +137,11 @@ impl<K: Kernel> Run<K> {
             (Some(path), None) => Some(directory::claim(comm, path)?),
             (_, claimed) => claimed,
         };
+        logs.files(comm, path.as_deref(), self.options.log)?;
+        let interval = Duration::from_secs_f64(self.options.progress.min(1e9));
+        let directory = path.as_deref().filter(|_| comm.rank() == 0);
+        let logbook = Arc::new(comm.agree(Logbook::open(self.reporter.clone(), directory, interval))?);
+        self.reporter = logbook.clone();
         let mut output = Output::new(comm, path.as_deref())?;
         let mut at = Place::default();
         if let Some(found) = found {
@@ -146,7 +154,25 @@ impl<K: Kernel> Run<K> {
         } else if goes_on {
             output.note("there was no checkpoint yet: it begins again".to_string());
         }
-        let opened = self.open(comm, &mut data, path.as_deref(), started, &mut output, at.step);
+        let (threads, node) = (rayon::current_num_threads(), comm.node());
+        logbook.note(&format!(
+            "{}: begins {started} at step {} on {} ranks of {threads} threads ({} engine), rank 0 on {node}",
+            K::NAME,
+            at.step,
+            comm.size(),
+            comm.engine_name(),
+        ));
+        tracing::info!(
+            rank = comm.rank(),
+            of = comm.size(),
+            threads,
+            node,
+            step = at.step,
+            "begins {}",
+            K::NAME
+        );
+        let holder = Holder { pid: std::process::id(), node, saves: keeper.is_some() };
+        let opened = self.open(comm, &mut data, (path.as_deref(), holder), started, &mut output, at.step);
         let (ticker, provenance) = match comm.agree(opened) {
             Ok(opened) => opened,
             Err(error) => {
@@ -160,19 +186,22 @@ impl<K: Kernel> Run<K> {
         made.keep();
         let door = Door::open(comm, path.as_deref());
         let listening = Listening::start(comm, &self.reporter);
-        let mut readings = Readings { setup: began.elapsed(), ..Readings::default() };
+        let mut readings = Readings { setup: began.elapsed(), cpu_before, ..Readings::default() };
         let mut ticker = ticker;
         let begun = match &mut keeper {
             Some(keeper) => keeper.begin(comm, at.step, began, &self.options),
             None => Ok(()),
         };
         let summary = begun
+            .and_then(|()| logs.fold(comm, &*self.reporter))
             .and_then(|()| {
-                self.advance(comm, &mut data, &mut output, &mut ticker, &mut keeper, &mut at, &mut readings)
+                let keeper = (&mut keeper, &logs);
+                self.advance(comm, &mut data, &mut output, &mut ticker, keeper, &mut at, &mut readings)
             })
             .and_then(|stopped| {
                 self.conclude(comm, &mut data, output, &path, provenance, (at, stopped), readings)
-            });
+            })
+            .and_then(|summary| logs.fold(comm, &*self.reporter).map(|()| summary));
         drop((listening, door));
         match summary {
             Ok(summary) => {
@@ -184,7 +213,10 @@ impl<K: Kernel> Run<K> {
             Err(error) => {
                 if let Some(ticker) = &ticker {
                     ticker.fail(at.step);
+                    logs.own(comm.rank(), &*self.reporter);
+                    logbook.failed(&error);
                 }
+                tracing::error!(step = at.step, "{error}");
                 Err(error)
             }
         }
@@ -212,7 +244,7 @@ impl<K: Kernel> Run<K> {
         &self,
         comm: &Comm,
         data: &mut K::Data,
-        path: Option<&Path>,
+        (path, holder): (Option<&Path>, Holder),
         started: String,
         output: &mut Output,
         step: u64,
@@ -247,7 +279,7 @@ impl<K: Kernel> Run<K> {
                 self.kernel.work(data),
                 (step, self.kernel.steps()),
                 &*self.reporter,
-                path,
+                (path, holder),
                 Duration::from_secs_f64(self.options.progress.min(1e9)),
             )
         });
@@ -263,7 +295,7 @@ impl<K: Kernel> Run<K> {
         data: &mut K::Data,
         output: &mut Output,
         ticker: &mut Option<Ticker<'_>>,
-        keeper: &mut Option<Keeper>,
+        (keeper, logs): (&mut Option<Keeper>, &Logs),
         at: &mut Place,
         readings: &mut Readings,
     ) -> Result<Option<Stopped>> {
@@ -285,8 +317,10 @@ impl<K: Kernel> Run<K> {
                     let kept = output.kept();
                     saved =
                         Some(clock.output(|| keeper.save(&self.kernel, data, (at.step, at.broke), kept))?);
+                    tracing::info!(step = at.step, "saved");
                 }
                 if let Act::Stop(why) = act {
+                    tracing::info!(step = at.step, "stops: {why}");
                     keeper.heeded();
                     break Some(Stopped { why, step: at.step, checkpoint: saved });
                 }
@@ -296,13 +330,16 @@ impl<K: Kernel> Run<K> {
                 output.at(at.step, ended);
                 clock.output(|| {
                     self.kernel.observe(comm, data, output)?;
-                    output.written(false)
+                    output.written(false)?;
+                    logs.fold(comm, &*self.reporter)
                 })?;
+                tracing::info!(step = at.step, "observed");
             }
             if ended {
                 break None;
             }
             comm.at_step(at.step);
+            tracing::trace!(step = at.step, "step");
             at.broke = self.kernel.step(comm, data)? == ControlFlow::Break(());
             at.step += 1;
             if at.step == warm {
@@ -376,8 +413,17 @@ impl<K: Kernel> Run<K> {
             notes: written.notes,
             parameters: parameters::table(&self.kernel)?,
         };
+        let account = match path {
+            Some(_) => {
+                let cpu = account::processor_time().saturating_sub(readings.cpu_before);
+                account::gather(comm, &readings, Duration::from_secs_f64(times.total), cpu)?
+            }
+            None => None,
+        };
         let written = match (path, provenance) {
-            (Some(path), Some(provenance)) if comm.rank() == 0 => write_results(path, provenance, &summary),
+            (Some(path), Some(provenance)) if comm.rank() == 0 => {
+                write_results(path, provenance, &summary, account.as_ref())
+            }
             _ => Ok(()),
         };
         comm.agree(written)?;
@@ -414,7 +460,12 @@ struct Place {
     broke: bool,
 }
 
-fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> Result<()> {
+fn write_results(
+    path: &Path,
+    mut provenance: Provenance,
+    summary: &Summary,
+    account: Option<&account::Account>,
+) -> Result<()> {
     write_json(
         path.join(directory::TIMINGS),
         &serde_json::json!({
@@ -427,6 +478,9 @@ fn write_results(path: &Path, mut provenance: Provenance, summary: &Summary) -> 
             "peak_memory": summary.peak_memory,
             "rate": summary.rate,
             "stopped": summary.stopped,
+            "by_rank": account.map(|account| &account.by_rank),
+            "sent": account.map(|account| &account.sent),
+            "allocation": account.map(|account| &account.allocation),
         }),
     )?;
     provenance.ended = Some(now());

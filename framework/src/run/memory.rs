@@ -44,7 +44,7 @@ pub(super) fn peak(comm: &Comm) -> Result<Option<u64>> {
     Ok(Some(comm.allreduce(own, crate::op::Sum)?).filter(|&bytes| bytes > 0))
 }
 
-fn high_water() -> Option<u64> {
+pub(super) fn high_water() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

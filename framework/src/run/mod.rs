@@ -8,14 +8,16 @@
 //! run.toml          the merged parameters and options: a job file that makes the same run again
 //! provenance.json   program, machine, call, time
 //! progress.json     how far it is, renewed while it runs
-//! timings.json      seconds by phase, over the ranks
+//! timings.json      seconds by phase, over the ranks and of each; who sent how much to whom; what was used
 //! result.json       verdict, checksum, rate
 //! out/              what the kernel hands over: fields-000000.h5 …, fields.xdmf, pictures, scalars.csv
 //! ckpt/             the two checkpoints, by turns
 //! slurm.log         what the job wrote to its terminal; job.sh, slurm.json: the script and the jobs; log/ (`rankine submit`)
+//! log/              what the run told (run.txt), how far it was when (progress.csv), what each rank said
 //! STOP              not written but looked for: whoever makes it asks the run to save and stop
 //! ```
 
+mod account;
 mod command;
 mod cores;
 mod directory;
@@ -25,6 +27,8 @@ mod execute;
 mod jobfile;
 mod keep;
 mod limit;
+mod logbook;
+mod logs;
 mod memory;
 mod nearest;
 mod nodes;
@@ -44,11 +48,12 @@ pub use directory::reserve;
 pub use entry::{Asked, Entry, Job, Parameter};
 pub use execute::Run;
 pub use jobfile::JobFile;
+pub use logs::LogLevel;
 pub use nearest::nearest;
 pub use options::Options;
 pub use output::Output;
 pub use parameters::merge;
-pub use rate::Rate;
+pub use rate::{Rate, duration, scaled};
 pub use report::{Progress, Reason, Reporter, Silent, Stopped, Summary};
 pub use terminal::Terminal;
 pub use times::{Spread, Times};

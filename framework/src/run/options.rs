@@ -1,5 +1,6 @@
 //! What one can ask of a run, whatever the kernel: flags and keys of a job file's `[run]`.
 
+use super::logs::LogLevel;
 use crate::checkpoint::{Every, Span};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct Options {
     /// Seconds between progress lines in a log, and between updates of progress.json
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     pub progress: f64,
+    /// What each rank says goes to log/rank-0000.txt and so on, from this level up
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
     /// Seconds a rank may be blocked before the watch asks why [default: RANKINE_PATIENCE or 5]
     #[arg(long, value_name = "SECONDS")]
     pub patience: Option<f64>,
@@ -63,6 +67,7 @@ impl Default for Options {
             time_limit: None,
             resume: None,
             progress: 10.0,
+            log: None,
             patience: None,
             no_watch: false,
         }
@@ -94,6 +99,10 @@ impl Options {
         }
         if self.no_output && self.out.is_some() {
             return Err(Error::usage("--out and --no-output contradict each other").help("give one of them"));
+        }
+        if self.no_output && self.log.is_some_and(|level| level != LogLevel::Off) {
+            return Err(Error::usage("--log and --no-output contradict each other")
+                .help("the files are in the run's directory: give one of them"));
         }
         if self.resume.is_some() && (self.no_output || self.overwrite || self.out.is_some()) {
             let other = match (&self.out, self.overwrite) {

@@ -7,11 +7,30 @@ use super::report::{Progress, Reporter};
 use crate::error::Result;
 use crate::kernel::Work;
 use crate::output::files::write_json;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The shortest time between two tellings.
 const TELL: Duration = Duration::from_millis(100);
+
+/// Who runs it, for whoever wants to look at it or to end it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Holder {
+    /// The process of rank 0, on that node.
+    pub pid: u32,
+    pub node: String,
+    /// Whether it is saved and stops when it is asked to.
+    pub saves: bool,
+}
+
+/// What `progress.json` holds.
+#[derive(Serialize)]
+struct Written<'p> {
+    #[serde(flatten)]
+    progress: &'p Progress,
+    process: &'p Holder,
+}
 
 /// Counts steps and tells of them.
 pub(super) struct Ticker<'r> {
@@ -22,6 +41,7 @@ pub(super) struct Ticker<'r> {
     steps: Option<u64>,
     reporter: &'r dyn Reporter,
     file: Option<PathBuf>,
+    holder: Holder,
     interval: Duration,
     began: Instant,
     told: Instant,
@@ -34,12 +54,24 @@ impl<'r> Ticker<'r> {
         work: Work,
         (from, steps): (u64, Option<u64>),
         reporter: &'r dyn Reporter,
-        directory: Option<&Path>,
+        (directory, holder): (Option<&Path>, Holder),
         interval: Duration,
     ) -> Ticker<'r> {
         let began = Instant::now();
         let file = directory.map(|directory| directory.join(PROGRESS));
-        Ticker { kernel, work, from, steps, reporter, file, interval, began, told: began, written: began }
+        Ticker {
+            kernel,
+            work,
+            from,
+            steps,
+            reporter,
+            file,
+            holder,
+            interval,
+            began,
+            told: began,
+            written: began,
+        }
     }
 
     /// After `step` steps: tells, writes, or does nothing.
@@ -61,7 +93,9 @@ impl<'r> Ticker<'r> {
 
     /// At the beginning.
     pub fn begin(&self) -> Result<()> {
-        self.write(&self.progress(self.from, "running"))
+        let progress = self.progress(self.from, "running");
+        self.reporter.progress(&progress);
+        self.write(&progress)
     }
 
     /// At the end of the time loop.
@@ -79,7 +113,7 @@ impl<'r> Ticker<'r> {
     fn write(&self, progress: &Progress) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         // A directory that somebody has taken away is not made again.
-        write_json(file, progress)
+        write_json(file, &Written { progress, process: &self.holder })
     }
 
     fn progress(&self, step: u64, state: &'static str) -> Progress {
@@ -122,7 +156,7 @@ mod tests {
             Work::of(10.0, "cells"),
             (0, Some(1000)),
             &heard,
-            Some(folder.path()),
+            (Some(folder.path()), Holder::default()),
             Duration::from_secs(60),
         );
         ticker.begin().unwrap();
@@ -133,7 +167,7 @@ mod tests {
         ticker.after(1000);
         ticker.end(1000, "finished").unwrap();
         let heard = heard.0.into_inner().unwrap();
-        assert!((2..10).contains(&heard.len()), "{}", heard.len());
+        assert!((3..10).contains(&heard.len()), "{}", heard.len());
         let last = heard.last().unwrap();
         assert_eq!((last.step, last.state, last.fraction()), (1000, "finished", Some(1.0)));
         assert!(last.to_string().starts_with("k: step 1000 of 1000 (100%), "), "{last}");

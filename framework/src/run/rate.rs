@@ -46,7 +46,7 @@ impl std::fmt::Display for Rate {
 }
 
 /// A number with three figures, a space and a decimal prefix: `1.25 G`.
-pub(crate) fn scaled(value: f64) -> String {
+pub fn scaled(value: f64) -> String {
     const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
     let (mut value, mut at) = (value, 0);
     // 999.5 would be shown as 1000.
@@ -63,7 +63,7 @@ pub(crate) fn scaled(value: f64) -> String {
 }
 
 /// A duration as `0.42 s`, `1 min 05 s` or `3 h 20 min`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown".to_string();
     }

@@ -100,6 +100,19 @@ impl Reporter for Terminal {
         }
     }
 
+    fn warning(&self, text: &str) {
+        match &mut *lock(&self.progress) {
+            // The bar makes room for it.
+            Watched::Bar(bar, ..) => bar.suspend(|| crate::launch::warn(text)),
+            Watched::Lines { to, .. } => {
+                let mark = if text.starts_with('(') { "" } else { ":" };
+                // Nothing can be done about a stream that is closed.
+                let _ = to.write_all(format!("warning{mark} {text}\n").as_bytes()).and_then(|()| to.flush());
+            }
+            Watched::Not => crate::launch::warn(text),
+        }
+    }
+
     fn late(&self, note: Option<&str>) {
         match &mut *lock(&self.progress) {
             Watched::Not => {}

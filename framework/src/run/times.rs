@@ -53,11 +53,21 @@ pub(super) struct Readings {
     /// Counted by the clock during `time_loop`.
     pub spent: Spent,
     pub verification: Duration,
+    /// The processor time of this process before the run.
+    pub cpu_before: Duration,
     /// Steps that are counted as setup.
     pub warm_up: u64,
 }
 
 impl Readings {
+    /// Setup, compute, constructing, sending, waiting, output, verification: what adds up to the whole.
+    pub fn phases(&self) -> [Duration; 7] {
+        let compute =
+            self.time_loop.saturating_sub(self.spent.output).saturating_sub(self.spent.communication());
+        let Spent { constructing, sending, waiting, output, .. } = self.spent;
+        [self.setup, compute, constructing, sending, waiting, output, self.verification]
+    }
+
     /// The account over all ranks. Collective.
     pub fn account(&self, comm: &Comm) -> Result<Times> {
         let busy = self.time_loop.saturating_sub(self.spent.output);

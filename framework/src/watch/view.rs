@@ -6,6 +6,7 @@ use super::key::Class;
 use super::look::RankLook;
 use super::report::{doing, ranks};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A rank of a running job.
@@ -49,6 +50,21 @@ pub(crate) struct Totals {
 }
 
 impl Board {
+    /// What this rank has sent to each rank of the world: its number, messages, bytes; sorted.
+    pub(crate) fn sent_to(&self) -> Vec<(u32, u64, u64)> {
+        let contexts = self.contexts();
+        let mut sent: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        for count in self.tally.all().filter(|count| count.key.class() == Some(Class::Sent)) {
+            let context = contexts.get(count.key.context() as usize);
+            let to = context.zip(count.key.peer()).and_then(|(context, peer)| context.members.world(peer));
+            if let Some(to) = to {
+                let (messages, bytes) = sent.entry(to).or_default();
+                (*messages, *bytes) = (*messages + count.count, *bytes + count.bytes);
+            }
+        }
+        sent.into_iter().map(|(to, (messages, bytes))| (to, messages, bytes)).collect()
+    }
+
     /// What this rank has done so far.
     pub(super) fn totals(&self, node: &str) -> Totals {
         let sent = self.tally.all().filter(|count| count.key.class() == Some(Class::Sent));

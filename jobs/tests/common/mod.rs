@@ -213,6 +213,9 @@ pub fn runs_agree(start: Start<'_>, engine: &str) {
             assert!(stdout.contains("verdict   passed"), "{stdout}");
             let run = folder.path().join(&out);
             let mut expected = vec![
+                "log",
+                "log/progress.csv",
+                "log/run.txt",
                 "out",
                 "out/scalars.csv",
                 "out/slices.png",
