@@ -1,6 +1,6 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{bench, compare, doctor, info, list, run, submit, sweep, top};
+use crate::{bench, cancel, compare, doctor, info, list, log, report, resume, run, status, submit, sweep, top};
 use clap::Parser;
 use rankine::run::{Entry, JobFile, nearest, show};
 use rankine::{Error, Result};
@@ -58,7 +58,7 @@ pub enum Command {
         #[command(subcommand)]
         what: bench::Bench,
     },
-    /// When messages are worth it: a kernel as ranks, as threads and as both, over a sweep of sizes
+    /// What differs between two runs; or when messages are worth it: a kernel as ranks, as threads and as both, over a sweep of sizes
     Compare(compare::Compare),
     /// What each rank of a running job is doing, those in trouble first
     Top {
@@ -80,6 +80,40 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         what: sweep::Sweep,
+    },
+    /// The runs there are: what each is doing, how far it is, how long it still takes
+    Status {
+        /// Runs, by their directories or the beginnings of their names in runs/, or directories of runs [default: runs/]
+        #[arg(value_name = "RUN|DIR")]
+        runs: Vec<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a run has told, and with -f what it tells from now on
+    Log(log::Log),
+    /// Ask a run to be saved and to stop, or end it at once with --now
+    Cancel {
+        /// The run's directory, or the beginning of its name in runs/ [default: the newest]
+        run: Option<PathBuf>,
+        /// End it at once, without saving it
+        #[arg(long)]
+        now: bool,
+    },
+    /// Go on with a run from its last checkpoint, as it was started: rankine resume --help
+    #[command(disable_help_flag = true)]
+    Resume {
+        /// The run (its directory or the beginning of its name in runs/), then flags of `rankine run`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "RUN [FLAGS]")]
+        words: Vec<OsString>,
+    },
+    /// A run as one HTML page: parameters, verdict, progress, times, messages, memory, pictures
+    Report {
+        /// The run's directory, or the beginning of its name in runs/ [default: the newest]
+        run: Option<PathBuf>,
+        /// Where the page goes [default: report.html in the run's directory]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
 }
 
@@ -114,6 +148,11 @@ impl Command {
             Command::Top { run, once, json, every } => top::top(run, once, json, every),
             Command::Doctor(wanted) => doctor::doctor(&wanted),
             Command::Sweep { what } => sweep::sweep(what),
+            Command::Status { runs, json } => status::status(&runs, json),
+            Command::Log(wanted) => log::log(&wanted),
+            Command::Cancel { run, now } => cancel::cancel(run.as_deref(), now),
+            Command::Resume { words } => resume::resume(words),
+            Command::Report { run, output } => report::report(run.as_deref(), output),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! as both, side by side, over a sweep of sizes: measured, tabulated, drawn, and said in a sentence.
 
 use crate::cli;
+use crate::compare_runs::compare_runs;
 use crate::forms::{self, Form, Measured};
 use crate::limits::Limits;
 use rankine::output::plot::Plot;
@@ -14,8 +15,12 @@ use std::path::PathBuf;
 /// How it is compared.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Compare {
-    /// The kernel
+    /// The kernel; or a run
+    #[arg(value_name = "KERNEL|RUN")]
     kernel: String,
+    /// The run to compare that one with
+    #[arg(value_name = "RUN")]
+    with: Option<String>,
     /// Ranks, or threads, or both together [default: the cores, at least 2]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -79,6 +84,9 @@ struct Size {
 /// # Errors
 /// A kernel or flag that cannot be; a run that fails or does not verify; a folder that cannot be written.
 pub fn compare(wanted: &Compare) -> Result<()> {
+    if let Some(with) = &wanted.with {
+        return compare_runs(wanted.kernel.as_ref(), with.as_ref(), wanted.json);
+    }
     forms::alone("rankine compare")?;
     let entry = cli::find(&wanted.kernel)?;
     let workers = wanted.workers.unwrap_or(forms::cores().max(2));
@@ -248,7 +256,8 @@ fn table(flags: &[String], size: &Size) -> String {
     text
 }
 
-fn seconds(time: f64) -> String {
+/// A time of a step, or of a run.
+pub fn seconds(time: f64) -> String {
     match time {
         t if t < 1e-3 => format!("{:.2} us", t * 1e6),
         t if t < 1.0 => format!("{:.2} ms", t * 1e3),
@@ -464,6 +473,7 @@ mod tests {
     #[test]
     fn sweeps_are_flags_and_numbers_that_rise() {
         let wanted = |sweep: &str| Compare {
+            with: None,
             kernel: "p2p".to_string(),
             workers: None,
             turns: 1,

@@ -173,7 +173,7 @@ fn launcher_words() -> Vec<String> {
 }
 
 /// The launcher, with a core for every rank where there are enough.
-fn launcher(ranks: usize, threads: usize) -> Command {
+pub fn launcher(ranks: usize, threads: usize) -> Command {
     let words = launcher_words();
     let mut command = Command::new(words.first().map_or("mpirun", String::as_str));
     command.args(words.iter().skip(1)).args(["-n", &ranks.to_string()]);

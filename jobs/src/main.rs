@@ -2,14 +2,21 @@
 //! runs are not its business.
 
 mod bench;
+mod cancel;
 mod cli;
 mod compare;
+mod compare_runs;
 mod doctor;
 mod forms;
 mod info;
 mod limits;
 mod list;
+mod log;
+mod report;
+mod resume;
 mod run;
+mod runs;
+mod status;
 mod submit;
 mod sweep;
 mod top;

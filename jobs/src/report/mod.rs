@@ -1,0 +1,631 @@
+//! `rankine report`: a run as one HTML page: what was asked, what came of it, how it went, where the time went. The page
+//! needs no network and no script; pictures are within it.
+//!
+//! It reads what the run has written, and says what is not there. Drawings are `plot`'s, markup is `html`'s.
+
+mod html;
+mod plot;
+
+use crate::runs::{self, Queue, Seen, State};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use html::{escape, pairs, paragraph, section, table};
+use rankine::output::files::write_text;
+use rankine::run::{duration, scaled, show};
+use rankine::{Error, Result};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Pictures that a page has at most, and their bytes.
+const PICTURES: usize = 24;
+const BYTES: u64 = 8 << 20;
+/// Rows and cells that a drawing has at most: more ranks than that are drawn in groups.
+const GROUPS: usize = 64;
+/// Lines of the log at the end.
+const LINES: usize = 40;
+
+/// Writes it.
+///
+/// # Errors
+/// There is no such run, or a page cannot be written there.
+pub fn report(run: Option<&Path>, to: Option<PathBuf>) -> Result<()> {
+    let run = runs::find(run)?;
+    let to = to.unwrap_or_else(|| run.join("report.html"));
+    if to.is_dir() {
+        return Err(
+            Error::usage(format!("-o {}: it is a folder", to.display())).help("give the name of a file")
+        );
+    }
+    write_text(&to, &page_of(&run))?;
+    show(&format!("{}\n", to.display()));
+    Ok(())
+}
+
+/// The page.
+fn page_of(run: &Path) -> String {
+    let seen = runs::look(run, &Queue::default());
+    let (timings, provenance) = (runs::file(run, "timings.json"), runs::file(run, "provenance.json"));
+    let job: toml::Table = std::fs::read_to_string(run.join("run.toml"))
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    let name =
+        run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let body = [
+        head(&name, &seen, &provenance),
+        section("Result", &result(run, &seen, &timings)),
+        section("Parameters", &parameters(&job, "parameters")),
+        section("Options of the run", &parameters(&job, "run")),
+        section("Provenance", &origin(&provenance)),
+        section("Progress over time", &progress(run)),
+        section("Time by phase", &phases(&timings)),
+        section("Time by rank", &by_rank(&timings)),
+        section("Communication", &communication(&timings)),
+        section("Memory", &memory(&timings)),
+        section("Efficiency of the allocation", &allocation(&timings, &seen)),
+        section("Pictures", &pictures(run)),
+        section("End of the log", &log(run)),
+    ];
+    html::page(&format!("{name}: {}", seen.state), &body.concat())
+}
+
+fn head(name: &str, seen: &Seen, provenance: &Value) -> String {
+    let class = match seen.state {
+        State::Finished => "good",
+        State::Wrong | State::Failed | State::Died => "bad",
+        state if state.is_open() => "going",
+        _ => "",
+    };
+    let on = match (seen.ranks, provenance["threads"].as_u64(), provenance["engine"].as_str()) {
+        (Some(ranks), Some(threads), Some(engine)) => {
+            format!(" on {ranks} ranks of {threads} threads ({engine} engine)")
+        }
+        _ => String::new(),
+    };
+    let kernel = seen.kernel.as_deref().unwrap_or("a run");
+    format!(
+        "<h1>{}</h1>\n<p><span class=\"state {class}\">{}</span> {}</p>\n",
+        escape(name),
+        seen.state,
+        escape(&format!("{kernel}{on}"))
+    )
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn result(run: &Path, seen: &Seen, timings: &Value) -> String {
+    let result = runs::file(run, "result.json");
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| {
+        if !value.is_empty() {
+            rows.push((name.to_string(), value));
+        }
+    };
+    row("state", seen.state.to_string());
+    row("verdict", text(&result["verdict"]));
+    row("why", text(&result["why"]));
+    for check in result["checks"].as_array().into_iter().flatten() {
+        let number = |key: &str| check[key].as_f64().map(|n| format!("{n:.3e}")).unwrap_or_default();
+        row(&text(&check["what"]), format!("{} (within {})", number("figure"), number("limit")));
+    }
+    row("checksum", text(&result["checksum"]));
+    let steps = match (seen.step, seen.steps) {
+        (Some(step), Some(steps)) => format!("{step} of {steps}"),
+        (Some(step), None) => step.to_string(),
+        _ => String::new(),
+    };
+    row("steps", steps);
+    if let Some(left) = seen.seconds_left {
+        row("time left", duration(left));
+    }
+    let rate = if timings["rate"].is_null() { &result["rate"] } else { &timings["rate"] };
+    let per_second = |key: &str, unit: &str| {
+        rate[key].as_f64().map(|value| format!("{}{unit}/s", scaled(value))).unwrap_or_default()
+    };
+    row("rate", per_second("units_per_second", rate["unit"].as_str().unwrap_or("")));
+    row("floating-point operations", per_second("flops_per_second", "FLOP"));
+    row("memory traffic", per_second("bytes_per_second", "B"));
+    for quoted in result["quoted"].as_array().into_iter().flatten() {
+        row(&text(&quoted["label"]), text(&quoted["rate"]));
+    }
+    if let Some(total) = timings["seconds"]["total"].as_f64() {
+        row("wall time", duration(total));
+    }
+    pairs(&rows)
+}
+
+fn parameters(job: &toml::Table, section: &str) -> String {
+    let Some(toml::Value::Table(table)) = job.get(section) else { return String::new() };
+    let value = |value: &toml::Value| match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    pairs(&table.iter().map(|(key, this)| (key.clone(), value(this))).collect::<Vec<_>>())
+}
+
+fn origin(provenance: &Value) -> String {
+    let mut rows = Vec::new();
+    for (key, value) in provenance.as_object().into_iter().flatten() {
+        let said = match (key.as_str(), value) {
+            ("earlier", _) => continue,
+            ("command", Value::Array(words)) => words.iter().map(text).collect::<Vec<_>>().join(" "),
+            ("nodes", Value::Array(nodes)) => {
+                let node = |node: &Value| format!("{} ({} ranks)", text(&node["name"]), text(&node["ranks"]));
+                nodes.iter().map(node).collect::<Vec<_>>().join(", ")
+            }
+            (_, value) => text(value),
+        };
+        if !said.is_empty() {
+            rows.push((key.replace('_', " "), said));
+        }
+    }
+    for (i, job) in provenance["earlier"].as_array().into_iter().flatten().enumerate() {
+        let from = job["from_step"].as_u64().unwrap_or(0);
+        let said = format!(
+            "from step {from}, on {} ranks ({}), begun {}",
+            text(&job["ranks"]),
+            text(&job["engine"]),
+            text(&job["started"])
+        );
+        rows.push((format!("job {} of it", i + 1), said));
+    }
+    pairs(&rows)
+}
+
+/// The curve of steps, a piece a job.
+fn progress(run: &Path) -> String {
+    let table = std::fs::read_to_string(run.join("log/progress.csv")).unwrap_or_default();
+    let pieces = points(&table);
+    let svg = plot::curve(
+        "steps done over time",
+        ["hours, minutes and seconds since the beginning, in seconds", "steps done"],
+        &pieces,
+    );
+    if svg.is_empty() {
+        return String::new();
+    }
+    let note = match pieces.len() {
+        1 => String::new(),
+        jobs => paragraph(&format!("{jobs} jobs, each begun from the last checkpoint of the one before it.")),
+    };
+    svg + &note
+}
+
+/// Seconds since the first moment, and steps; a new piece where the clock of a job begins anew.
+fn points(table: &str) -> Vec<Vec<(f64, f64)>> {
+    let mut pieces: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut first = None;
+    let mut last = f64::INFINITY;
+    for line in table.lines().skip(1) {
+        // A job that was killed may have left half a line.
+        let numbers: Vec<f64> = line.split(',').map_while(|word| word.parse().ok()).collect();
+        let &[at, step, seconds] = &numbers[..] else { continue };
+        let first = *first.get_or_insert(at);
+        if seconds < last {
+            pieces.push(Vec::new());
+        }
+        last = seconds;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(((at - first).max(0.0), step));
+        }
+    }
+    pieces
+}
+
+const PHASES: [&str; 7] =
+    ["setup", "compute", "constructing", "sending", "waiting", "output", "verification"];
+
+fn phases(timings: &Value) -> String {
+    let seconds = &timings["seconds"];
+    let rows: Vec<Vec<String>> = PHASES
+        .iter()
+        .filter_map(|phase| {
+            let part = |key: &str| seconds[phase][key].as_f64();
+            let total = seconds["total"].as_f64().filter(|&total| total > 0.0)?;
+            let mean = part("mean")?;
+            let share = format!("{:.1}%", 100.0 * mean / total);
+            Some(vec![
+                phase.to_string(),
+                duration(part("min")?),
+                duration(mean),
+                duration(part("max")?),
+                share,
+            ])
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    table(&["phase", "least", "mean", "most", "of the whole"], &rows)
+        + &paragraph(
+            "Over the ranks. Constructing, sending and waiting are communication: putting messages together, calls that send or start something, calls that receive, wait or need other ranks.",
+        )
+}
+
+/// A list of numbers by rank.
+fn list(timings: &Value, phase: &str) -> Vec<f64> {
+    let values = timings["by_rank"][phase].as_array().into_iter().flatten();
+    values.map(|value| value.as_f64().unwrap_or(0.0)).collect()
+}
+
+/// Which ranks are drawn together, and what they are called.
+fn groups(ranks: usize) -> Vec<(String, std::ops::Range<usize>)> {
+    let each = ranks.div_ceil(GROUPS).max(1);
+    (0..ranks)
+        .step_by(each)
+        .map(|first| {
+            let end = (first + each).min(ranks);
+            let name = if end - first == 1 { format!("{first}") } else { format!("{first}-{}", end - 1) };
+            (name, first..end)
+        })
+        .collect()
+}
+
+fn by_rank(timings: &Value) -> String {
+    let lists: Vec<Vec<f64>> = PHASES.iter().map(|phase| list(timings, phase)).collect();
+    let ranks = lists[0].len();
+    if ranks == 0 || lists.iter().any(|list| list.len() != ranks) {
+        return String::new();
+    }
+    let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
+    let rows: Vec<(String, Vec<f64>)> = groups(ranks)
+        .into_iter()
+        .map(|(name, range)| (name, lists.iter().map(|list| mean(&list[range.clone()])).collect()))
+        .collect();
+    let drawn = plot::bars("seconds of each rank by phase", "s", &PHASES, &rows);
+    let compute = &lists[1];
+    let (average, slowest) =
+        (mean(compute), (0..ranks).fold(0, |most, i| if compute[i] > compute[most] { i } else { most }));
+    let balance = if average > 0.0 && ranks > 1 {
+        let over = compute[slowest] / average;
+        paragraph(&format!(
+            "Load balance: rank {slowest} computes longest, {} against {} on average; {:.0}% of the computing time of all ranks \
+             would do if it were spread evenly over them (imbalance {:.2}).",
+            duration(compute[slowest]),
+            duration(average),
+            100.0 / over,
+            over
+        ))
+    } else {
+        String::new()
+    };
+    let note = if rows.len() < ranks {
+        paragraph("Ranks are drawn in groups, by their mean.")
+    } else {
+        String::new()
+    };
+    balance + &drawn + &note
+}
+
+fn communication(timings: &Value) -> String {
+    let traffic = &timings["traffic"];
+    let count = |key: &str| traffic[key].as_u64();
+    let (Some(messages), Some(collectives), Some(bytes)) =
+        (count("messages"), count("collectives"), count("bytes"))
+    else {
+        return String::new();
+    };
+    let mut page = paragraph(&format!(
+        "In the time loop all ranks sent {messages} messages and entered collective calls {collectives} times, with {}B in both.",
+        scaled(bytes as f64)
+    ));
+    let ranks = timings["ranks"].as_u64().unwrap_or(0) as usize;
+    let Some(sent) = timings["sent"].as_array() else {
+        return page
+            + &paragraph("Who sent how much to whom was not counted: the run was not watched (--no-watch).");
+    };
+    let entry = |entry: &Value| -> Option<(usize, Option<usize>, f64, f64)> {
+        let number = |i: usize| entry[i].as_i64();
+        Some((number(0)? as usize, usize::try_from(number(1)?).ok(), number(2)? as f64, number(3)? as f64))
+    };
+    let sent: Vec<_> = sent
+        .iter()
+        .filter_map(entry)
+        .filter(|&(from, to, ..)| from < ranks && to.is_none_or(|to| to < ranks))
+        .collect();
+    if ranks < 2 || sent.is_empty() {
+        return page;
+    }
+    let groups = groups(ranks);
+    let each = groups[0].1.len();
+    let mut sums = vec![(0.0, 0.0); groups.len() * groups.len()];
+    let mut rest = 0.0;
+    for &(from, to, messages, bytes) in &sent {
+        match to {
+            Some(to) => {
+                let cell = &mut sums[from / each * groups.len() + to / each];
+                *cell = (cell.0 + messages, cell.1 + bytes);
+            }
+            None => rest += bytes,
+        }
+    }
+    let cell = |row: usize, column: usize| sums[row * groups.len() + column];
+    // Messages without bytes are drawn, too, as those of one.
+    let shade = |row: usize, column: usize| match cell(row, column) {
+        (messages, bytes) if messages > 0.0 => bytes.max(1.0),
+        _ => 0.0,
+    };
+    let tip = |row: usize, column: usize| {
+        let (messages, bytes) = cell(row, column);
+        format!("{} to {}: {messages} messages, {}B", groups[row].0, groups[column].0, scaled(bytes))
+    };
+    let axes = if each > 1 { ["from group", "to group"] } else { ["from rank", "to rank"] };
+    page += &plot::matrix("bytes sent from rank to rank", axes, groups.len(), shade, tip);
+    page += &paragraph(
+        "Bytes that each rank sent to each other in messages, from the start of the job to its end, the framework's own included; darker is more, by the logarithm. Collective calls are not in it.",
+    );
+    if each > 1 {
+        page += &paragraph(&format!("Ranks are drawn in groups of {each}."));
+    }
+    if rest > 0.0 {
+        page += &paragraph(&format!(
+            "To further ranks, which are not listed one by one, went {}B.",
+            scaled(rest)
+        ));
+    }
+    let mut most: Vec<_> = sent.iter().filter(|entry| entry.1.is_some()).collect();
+    most.sort_by(|a, b| b.3.total_cmp(&a.3));
+    let rows: Vec<Vec<String>> = most
+        .iter()
+        .take(8)
+        .map(|(from, to, messages, bytes)| {
+            let to = to.map(|to| to.to_string()).unwrap_or_default();
+            vec![format!("{from} to {to}"), messages.to_string(), format!("{}B", scaled(*bytes))]
+        })
+        .collect();
+    page + &table(&["most", "messages", "bytes"], &rows)
+}
+
+fn memory(timings: &Value) -> String {
+    let mut rows = Vec::new();
+    if let Some(all) = timings["peak_memory"].as_u64() {
+        rows.push(("most that all processes held".to_string(), format!("{}B", scaled(all as f64))));
+    }
+    let memory = timings["by_rank"]["memory"].as_array();
+    let of: Vec<(usize, f64)> = memory
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(|(rank, value)| Some((rank, value.as_f64()?)))
+        .collect();
+    let mut drawn = String::new();
+    if of.len() > 1 {
+        let most = of.iter().fold(of[0], |most, &this| if this.1 > most.1 { this } else { most });
+        let mean = of.iter().map(|(_, bytes)| bytes).sum::<f64>() / of.len() as f64;
+        rows.push(("of a rank on average".to_string(), format!("{}B", scaled(mean))));
+        rows.push((format!("of rank {}, the most", most.0), format!("{}B", scaled(most.1))));
+        let of_rank =
+            |rank: usize| of.iter().find(|(this, _)| *this == rank).map_or(0.0, |(_, bytes)| *bytes);
+        let ranks = of.last().map_or(0, |(rank, _)| rank + 1);
+        let bars: Vec<(String, Vec<f64>)> = groups(ranks)
+            .into_iter()
+            .map(|(name, range)| {
+                let n = range.len() as f64;
+                (name, vec![range.map(of_rank).sum::<f64>() / n / 1e6])
+            })
+            .collect();
+        drawn = plot::bars("memory of each rank", "MB", &["memory"], &bars);
+    }
+    pairs(&rows) + &drawn
+}
+
+/// As `seff` has it: processor time used, of the cores that the job had for so long.
+fn allocation(timings: &Value, seen: &Seen) -> String {
+    let had = &timings["allocation"];
+    let (Some(cores), Some(wall), Some(cpu)) =
+        (had["cores"].as_u64(), had["wall"].as_f64(), had["cpu"].as_f64())
+    else {
+        return String::new();
+    };
+    let whole = cores as f64 * wall;
+    let by = if had["slurm"] == true { "Slurm's allocation" } else { "ranks times threads" };
+    let mut rows = vec![
+        ("cores".to_string(), format!("{cores} ({by})")),
+        ("wall time".to_string(), duration(wall)),
+        ("cores times wall time".to_string(), duration(whole)),
+        ("processor time used".to_string(), duration(cpu)),
+    ];
+    if whole > 0.0 {
+        rows.push(("processor efficiency".to_string(), format!("{:.1}%", 100.0 * cpu / whole)));
+    }
+    let mean = |phase: &str| timings["seconds"][phase]["mean"].as_f64();
+    if let (Some(compute), Some(ranks)) = (mean("compute"), timings["ranks"].as_u64()) {
+        let threads = timings["threads"].as_u64().unwrap_or(1);
+        if whole > 0.0 {
+            let share = 100.0 * compute * (ranks * threads) as f64 / whole;
+            rows.push(("of it in the time loop, computing".to_string(), format!("{share:.1}%")));
+        }
+    }
+    if let Some(job) = seen.job {
+        rows.push(("Slurm's job".to_string(), format!("{job} {}", seen.slurm.as_deref().unwrap_or(""))));
+    }
+    pairs(&rows)
+        + &paragraph(
+            "Ranks that wait for messages look for them all the time, which counts as processor time here and in Slurm's accounts; of the last job of the run.",
+        )
+}
+
+fn pictures(run: &Path) -> String {
+    let entries = std::fs::read_dir(run.join("out")).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "png") && path.is_file())
+        .collect();
+    files.sort();
+    let (mut page, mut left_out) = (String::new(), 0);
+    for path in &files {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let small = std::fs::metadata(path).is_ok_and(|about| about.len() <= BYTES);
+        let bytes =
+            if small && page.matches("<img").count() < PICTURES { std::fs::read(path).ok() } else { None };
+        let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(b"\x89PNG")) else {
+            left_out += 1;
+            continue;
+        };
+        page += &format!(
+            "<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\" /><figcaption>{0}</figcaption></figure>\n",
+            escape(&name),
+            STANDARD.encode(bytes)
+        );
+    }
+    if left_out > 0 {
+        page += &paragraph(&format!("{left_out} more in out/, too many or too large for this page."));
+    }
+    page
+}
+
+fn log(run: &Path) -> String {
+    let Ok(bytes) = std::fs::read(run.join("log/run.txt")) else { return String::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    if last.is_empty() { String::new() } else { format!("<pre>{}</pre>\n", escape(&last.join("\n"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::PROGRESS;
+    use serde_json::json;
+
+    /// A run whose every text is out to break the page.
+    fn hostile() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let bad =
+            "</td></table><script>alert(1)</script><img src=\"http://example.com/x\" onerror='x'>&\u{1}";
+        let write = |name: &str, value: &Value| {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, value.to_string()).unwrap();
+        };
+        write(
+            PROGRESS,
+            &json!({"kernel": bad, "state": "finished", "step": 5, "steps": 5, "at": bad, "rate": {"unit": bad, "units_per_second": 1.0}}),
+        );
+        write(
+            "provenance.json",
+            &json!({"kernel": bad, "command": [bad, "x"], "nodes": [{"name": bad, "ranks": 3}], "ranks": 3, "threads": 2,
+            "engine": "mpi", "earlier": [{"engine": bad}], bad: bad}),
+        );
+        write(
+            "result.json",
+            &json!({"verdict": bad, "why": bad, "checksum": bad, "checks": [{"what": bad, "figure": 1.0, "limit": 2.0}],
+            "quoted": [{"label": bad, "rate": 3.0}]}),
+        );
+        let phase = json!({"min": 1.0, "mean": 2.0, "max": 3.0});
+        let mut seconds = serde_json::Map::from_iter(PHASES.map(|name| (name.to_string(), phase.clone())));
+        seconds.insert("total".to_string(), 20.0.into());
+        let mut by_rank =
+            serde_json::Map::from_iter(PHASES.map(|name| (name.to_string(), json!([1.0, 2.0, 3.0]))));
+        by_rank.insert("memory".to_string(), json!([1e6, 2e6, 3e6]));
+        write(
+            "timings.json",
+            &json!({"ranks": 3, "threads": 2, "seconds": seconds, "by_rank": by_rank, "peak_memory": 6_000_000,
+            "traffic": {"messages": 5, "collectives": 6, "bytes": 7_000}, "sent": [[0, 1, 3, 1024], [1, 2, 1, 0], [2, -1, 4, 50], [7, 1, 1, 1]],
+            "allocation": {"cores": 8, "slurm": true, "wall": 10.0, "cpu": 20.0}, "rate": {"unit": bad, "units_per_second": 2.5e9}}),
+        );
+        let quoted = toml::Value::String(bad.to_string());
+        std::fs::write(
+            root.join("run.toml"),
+            format!(
+                "kernel = \"x\"\n[parameters]\ninput = {quoted}\n{quoted} = {quoted}\n[run]\nranks = 3\n"
+            ),
+        )
+        .unwrap();
+        std::fs::create_dir_all(root.join("log")).unwrap();
+        std::fs::write(root.join("log/run.txt"), format!("{bad}\n\x1b[31mred\nlast line")).unwrap();
+        std::fs::write(
+            root.join("log/progress.csv"),
+            "at,step,seconds\n100.0,0,0.0\n101.5,4,1.5\n110,3,0\n112,5,2\n113,",
+        )
+        .unwrap();
+        std::fs::create_dir_all(root.join("out")).unwrap();
+        std::fs::write(root.join("out/<b>.png"), b"\x89PNG rest").unwrap();
+        std::fs::write(root.join("out/none.png"), b"no picture").unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_page_is_well_formed_whatever_the_run_is_called() {
+        let folder = hostile();
+        let page = page_of(folder.path());
+        let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+        let read = roxmltree::Document::parse_with_options(&page, options)
+            .unwrap_or_else(|error| panic!("{error}\n{page}"));
+        for node in read.descendants().filter(|node| node.is_element()) {
+            let name = node.tag_name().name();
+            assert!(!matches!(name, "script" | "link" | "iframe" | "object" | "a"), "{name}");
+            for attribute in node.attributes() {
+                assert!(!attribute.name().starts_with("on"), "{name} {}", attribute.name());
+                if attribute.name() == "src" {
+                    assert!(attribute.value().starts_with("data:image/png;base64,"), "{}", attribute.value());
+                }
+            }
+        }
+        let headings: Vec<&str> = read
+            .descendants()
+            .filter(|node| node.tag_name().name() == "h2")
+            .filter_map(|node| node.text())
+            .collect();
+        assert_eq!(
+            headings,
+            [
+                "Result",
+                "Parameters",
+                "Options of the run",
+                "Provenance",
+                "Progress over time",
+                "Time by phase",
+                "Time by rank",
+                "Communication",
+                "Memory",
+                "Efficiency of the allocation",
+                "Pictures",
+                "End of the log"
+            ]
+        );
+        // The text is all there, as text.
+        let texts: String =
+            read.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
+        assert!(texts.contains("</td></table><script>alert(1)</script>"), "{texts}");
+        for said in [
+            "25.0%",
+            "1.02 kB",
+            "job 1 of it",
+            "2 jobs, each begun",
+            "To further ranks",
+            "imbalance 1.50",
+            "last line",
+            "1 more in out/",
+        ] {
+            assert!(texts.contains(said), "{said}: {texts}");
+        }
+        let count = |name: &str| read.descendants().filter(|node| node.tag_name().name() == name).count();
+        assert_eq!((count("img"), count("svg"), count("polyline")), (1, 4, 2));
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = page_of(folder.path());
+        let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+        let read = roxmltree::Document::parse_with_options(&page, options).unwrap();
+        assert_eq!(read.descendants().filter(|node| node.tag_name().name() == "h2").count(), 1);
+    }
+
+    #[test]
+    fn many_ranks_are_drawn_in_groups() {
+        let all = groups(1000);
+        assert!(all.len() <= GROUPS && all[0] == ("0-15".to_string(), 0..16), "{all:?}");
+        assert_eq!(all.last().unwrap().1.end, 1000);
+        assert_eq!(groups(3)[2], ("2".to_string(), 2..3));
+        assert_eq!(groups(65).iter().map(|(_, range)| range.len()).sum::<usize>(), 65);
+    }
+}
