@@ -1,6 +1,6 @@
 //! `rankine cancel`: asks a run to be saved and to stop, or ends it at once; and says what it did.
 
-use crate::runs::{self, PROGRESS, Queue, Seen, State};
+use crate::runs::{self, PROGRESS, Queue, SLURM, Seen, State};
 use rankine::output::files::{failure, write_json};
 use rankine::run::show;
 use rankine::{Error, ErrorKind, Result};
@@ -47,11 +47,15 @@ pub fn cancel(run: Option<&Path>, now: bool) -> Result<()> {
 
 /// Slurm takes the job out of its queue, or ends it.
 fn by_slurm(run: &Path, seen: &Seen) -> Result<()> {
-    let Some(job) = seen.job else {
+    let Some(job) = runs::job_of(run) else {
         return Err(Error::usage(format!("{} has no job in Slurm", run.display())));
     };
     let said = |error: rankine_slurm::Error| Error::new(ErrorKind::Setup, error.to_string());
-    Slurm::new().cancel(JobId(job)).map_err(said)?;
+    match job.task {
+        Some(task) => rankine_slurm::cancel_task(JobId(job.id), task),
+        None => Slurm::new().cancel(JobId(job.id)),
+    }
+    .map_err(said)?;
     let what = if seen.state == State::Waiting { "was waiting" } else { "was running, and is not saved" };
     note(run);
     show(&format!("cancelled job {job} (scancel), which {what}\n"));
@@ -116,10 +120,14 @@ fn holds(pid: Pid, run: &Path) -> bool {
 
 /// The run cannot say it any more.
 fn note(run: &Path) {
-    let mut progress = runs::file(run, PROGRESS);
-    if let Value::Object(fields) = &mut progress {
-        fields.insert("state".to_string(), "cancelled".into());
-        // It is ended, whether or not that can be written down.
-        let _ = write_json(run.join(PROGRESS), &progress);
+    for (name, key, value) in
+        [(PROGRESS, "state", Value::from("cancelled")), (SLURM, "cancelled", Value::from(true))]
+    {
+        let mut about = runs::file(run, name);
+        if let Value::Object(fields) = &mut about {
+            fields.insert(key.to_string(), value);
+            // It is ended, whether or not that can be written down.
+            let _ = write_json(run.join(name), &about);
+        }
     }
 }

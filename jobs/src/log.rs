@@ -53,18 +53,20 @@ pub fn log(wanted: &Log) -> Result<()> {
     };
     let mut tail = Tail::open(path)?;
     show(&last(tail.more()?, wanted.lines));
-    while wanted.follow {
+    if !wanted.follow {
+        return Ok(());
+    }
+    loop {
         let more = tail.more()?;
         if more.is_empty() {
             if !open {
-                break;
+                return Ok(());
             }
             std::thread::sleep(LOOK);
         }
         show(&more);
         again(&mut asked, &mut open, &run, &queue);
     }
-    Ok(())
 }
 
 /// Looks now and then whether the run goes on; its last words are read after that.

@@ -85,23 +85,29 @@ fn by_slurm(path: &Path, words: &[OsString]) -> Result<()> {
     let script = path.join("job.sh");
     let text = std::fs::read_to_string(&script)
         .map_err(|error| failure("read", &script, &error).help(anew.clone()))?;
+    // A script that began it in its directory goes on there.
+    let text = match (text.contains("--resume"), text.contains("--out=")) {
+        (false, true) => text.replace("--out=", "--resume=").replace(" --overwrite", ""),
+        _ => text,
+    };
     if !text.contains("--resume") {
         return Err(Error::usage(format!("{} would begin the run anew", script.display())).help(anew));
     }
     let path = path.canonicalize().map_err(|error| failure("find", path, &error))?;
     let mut about = runs::file(&path, SLURM);
-    if let Some(folder) = about["directory"].as_str() {
+    if let Some(folder) = runs::file(&path, "provenance.json")["directory"].as_str() {
         std::env::set_current_dir(folder).map_err(|error| failure("go to", Path::new(folder), &error))?;
     }
     let id = Slurm::new().submit(&text).map_err(|error| Error::new(ErrorKind::Setup, error.to_string()))?;
     if !about.is_object() {
         about = json!({});
     }
-    let before = about["job"].clone();
-    let mut earlier = about["earlier"].as_array().cloned().unwrap_or_default();
-    earlier.push(before);
-    about["earlier"] = Value::Array(earlier);
-    about["job"] = id.0.into();
+    let mut jobs = about["jobs"].as_array().cloned().unwrap_or_default();
+    jobs.push(json!({ "id": id.0 }));
+    about["jobs"] = Value::Array(jobs);
+    if let Value::Object(fields) = &mut about {
+        fields.remove("cancelled");
+    }
     write_json(path.join(SLURM), &about)?;
     show(&format!(
         "submitted job {id}, which goes on with {name}; `rankine status {name}` shows how it stands\n"

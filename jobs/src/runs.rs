@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 /// Where runs are unless somebody says otherwise.
 pub const RUNS: &str = "runs";
-/// The job of a run that was submitted: `{"job": 17}`.
+/// The jobs of a run that was submitted, the last one last: `{"jobs": [{"id": 17}]}`; of a task of an array, with its `task`.
 pub const SLURM: &str = "slurm.json";
 pub const PROGRESS: &str = "progress.json";
 
@@ -35,7 +35,7 @@ pub enum State {
     /// Saved before it was done: it can go on.
     Stopped,
     Failed,
-    /// Ended at once by `rankine cancel --now`.
+    /// Ended at once, by `rankine cancel` or by Slurm's own `scancel`.
     Cancelled,
     /// Its process is gone and has not said why.
     Died,
@@ -81,7 +81,7 @@ pub struct Seen {
     pub since: Option<String>,
     pub ranks: Option<u64>,
     /// Slurm's number of its job, and what Slurm says of it, if it still knows it.
-    pub job: Option<u64>,
+    pub job: Option<String>,
     pub slurm: Option<String>,
     pub verdict: Option<String>,
     /// Whether it can be asked to be saved and to stop.
@@ -96,11 +96,15 @@ pub struct Queue {
 
 impl Queue {
     /// The state of a job, if Slurm still knows it.
-    fn state(&self, job: u64) -> Option<rankine_slurm::JobState> {
+    fn state(&self, job: Job) -> Option<rankine_slurm::JobState> {
         if self.away.get() {
             return None;
         }
-        match Slurm::new().state(JobId(job)) {
+        let state = match job.task {
+            Some(task) => rankine_slurm::task_state(JobId(job.id), task),
+            None => Slurm::new().state(JobId(job.id)),
+        };
+        match state {
             Ok(state) => Some(state),
             Err(rankine_slurm::Error::UnknownJob { .. }) => None,
             Err(_) => {
@@ -209,10 +213,28 @@ pub fn file(path: &Path, name: &str) -> Value {
     read_json(&path.join(name)).unwrap_or(Value::Null)
 }
 
-/// The number of a run's job in Slurm.
-pub fn job_of(path: &Path) -> Option<u64> {
-    let job = &file(path, SLURM)["job"];
-    job.as_u64().or_else(|| job.as_str()?.parse().ok())
+/// A job of Slurm's, or a task of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Job {
+    pub id: u64,
+    pub task: Option<usize>,
+}
+
+impl std::fmt::Display for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.task {
+            Some(task) => write!(f, "{}_{task}", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
+}
+
+/// The last job of a run in Slurm.
+pub fn job_of(path: &Path) -> Option<Job> {
+    let about = file(path, SLURM);
+    let job = about["jobs"].as_array()?.last()?;
+    let task = job["task"].as_u64().and_then(|task| usize::try_from(task).ok());
+    Some(Job { id: job["id"].as_u64()?, task })
 }
 
 /// A run as it is now.
@@ -236,6 +258,8 @@ pub fn look(path: &Path, queue: &Queue) -> Seen {
         // It has taken its directory again, and has said nothing yet.
         _ if held => State::Starting,
         _ if waits => State::Waiting,
+        "running" | "none" if matches!(of_slurm, Some(SlurmState::Cancelled)) => State::Cancelled,
+        "none" if file(path, SLURM)["cancelled"] == true => State::Cancelled,
         "running" if runs || answers(path) => State::Running,
         "running" => State::Died,
         "stopped" => State::Stopped,
@@ -257,7 +281,7 @@ pub fn look(path: &Path, queue: &Queue) -> Seen {
     let age = progress["at"].as_str().and_then(age).unwrap_or(0.0);
     Seen {
         run: path.to_path_buf(),
-        kernel: kernel.or_else(|| text(&file(path, SLURM)["kernel"])),
+        kernel,
         state,
         step: progress["step"].as_u64(),
         steps: progress["steps"].as_u64(),
@@ -266,7 +290,7 @@ pub fn look(path: &Path, queue: &Queue) -> Seen {
         unit: text(&progress["rate"]["unit"]),
         since,
         ranks: provenance["ranks"].as_u64(),
-        job,
+        job: job.map(|job| job.to_string()),
         slurm: slurm.map(|slurm| slurm.to_string()),
         verdict: text(&result["verdict"]),
         saves: progress["process"]["saves"].as_bool(),
@@ -332,11 +356,10 @@ mod tests {
         let seen = look(&run, &Queue::default());
         assert_eq!((seen.kernel.as_deref(), seen.step, seen.job), (Some("heat3d"), Some(3), None));
         // Submitted, and no Slurm that knows of it.
-        write(&folder.path().join("b"), SLURM, &json!({"job": 17}));
-        assert_eq!(
-            (state(&folder.path().join("b")), job_of(&folder.path().join("b"))),
-            (State::Died, Some(17))
-        );
+        write(&folder.path().join("b"), SLURM, &json!({"jobs": [{"id": 9}, {"id": 17, "task": 3}]}));
+        assert_eq!(state(&folder.path().join("b")), State::Died);
+        let job = job_of(&folder.path().join("b")).unwrap();
+        assert_eq!((job.to_string().as_str(), job_of(&run)), ("17_3", None));
     }
 
     #[test]

@@ -79,9 +79,9 @@ fn row(seen: &Seen) -> [String; 9] {
         (Some(rate), Some(unit)) if rate > 0.0 => format!("{}{unit}/s", scaled(rate)),
         _ => String::new(),
     };
-    let job = match (seen.job, &seen.slurm) {
+    let job = match (&seen.job, &seen.slurm) {
         (Some(job), Some(state)) => format!("{job} {state}"),
-        (Some(job), None) => job.to_string(),
+        (Some(job), None) => job.clone(),
         _ => String::new(),
     };
     [
@@ -120,7 +120,7 @@ mod tests {
             unit: Some("cells".to_string()),
             since: Some("2026-11-28T10:41:53Z".to_string()),
             ranks: Some(4),
-            job: Some(17),
+            job: Some("17".to_string()),
             slurm: Some("RUNNING".to_string()),
             verdict: None,
             saves: Some(true),

@@ -220,10 +220,41 @@ fn a_run_that_keeps_no_state_can_only_be_ended() {
         "run nstream --length 20000 --iterations 100000000 --progress 0.2 --out runs/n",
     ));
     assert_eq!(until(root, "runs/n", "running")["saves"], false);
+    // It is written anew all the time, and never half.
+    for _ in 0..200 {
+        let text = std::fs::read_to_string(root.join("runs/n/progress.json")).unwrap();
+        let progress: serde_json::Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+        assert_eq!(progress["process"]["saves"], false);
+        std::thread::sleep(Duration::from_millis(2));
+    }
     assert!(ends(root, false, "cancel n", 2).contains("its kernel keeps no state"));
     assert!(!root.join("runs/n/STOP").exists());
     assert!(works(root, "cancel n --now").contains("it has no checkpoint"));
     assert!(!going.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn a_terminal_has_a_bar_and_a_log_has_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = "run heat3d --cells 16 --steps 100000000 --time-limit 2s --progress 0.3";
+    // `script` has a terminal for it.
+    let line = format!("{} {words} --out bar", env!("CARGO_BIN_EXE_rankine"));
+    let mut terminal = quiet(Command::new("script"), folder.path());
+    let shown = terminal.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").output().expect("script");
+    let text = said(&shown);
+    assert_eq!(shown.status.code(), Some(75), "{text}");
+    assert!(text.contains("heat3d ") && text.contains("cells/s, ") && text.contains(" left"), "{text:?}");
+    assert!(text.contains('\u{2588}') || text.contains('\u{2591}') || text.contains("0%"), "{text:?}");
+    let lines = ends(folder.path(), false, &format!("{words} --out lines"), 75);
+    let told =
+        lines.lines().filter(|line| line.starts_with("heat3d: step ") && line.contains("cells/s")).count();
+    assert!((2..9).contains(&told), "{told}: {lines}");
+    // The file has them, too, and no line of a bar.
+    for run in ["bar", "lines"] {
+        let log = std::fs::read_to_string(folder.path().join(run).join("log/run.txt")).unwrap();
+        assert!(log.matches("heat3d: step ").count() >= 2 && !log.contains('\u{1b}'), "{log}");
+    }
 }
 
 /// Everything of the page that could load or run something.

@@ -30,6 +30,7 @@ pub mod script;
 pub mod state;
 pub mod submit;
 pub mod template;
+pub mod task;
 pub mod testbed;
 
 pub use choose::{Choice, Wish, choose};
@@ -42,4 +43,5 @@ pub use script::{Binding, Job, Launcher};
 pub use state::{JobState, State};
 pub use submit::{JobId, Slurm, cancel, submit, wait};
 pub use template::Template;
+pub use task::{cancel_task, task_state};
 pub use testbed::Testbed;

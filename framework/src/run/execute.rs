@@ -3,11 +3,11 @@
 use super::directory::{self, Made};
 use super::door::{Door, Listening};
 use super::keep::{Act, Keeper};
-use super::logbook::Logbook;
+use super::logbook::{self, Logbook};
 use super::logs::Logs;
 use super::options::Options;
 use super::output::Output;
-use super::progress::{Holder, Ticker};
+use super::progress::{self, Holder, Ticker};
 use super::provenance::{Provenance, now};
 use super::rate::Rate;
 use super::report::{Reporter, Silent, Stopped, Summary};
@@ -140,8 +140,8 @@ impl<K: Kernel> Run<K> {
         logs.files(comm, path.as_deref(), self.options.log)?;
         let interval = Duration::from_secs_f64(self.options.progress.min(1e9));
         let directory = path.as_deref().filter(|_| comm.rank() == 0);
-        let logbook = Arc::new(comm.agree(Logbook::open(self.reporter.clone(), directory, interval))?);
-        self.reporter = logbook.clone();
+        let book = Arc::new(comm.agree(Logbook::open(self.reporter.clone(), directory, interval))?);
+        self.reporter = book.clone();
         let mut output = Output::new(comm, path.as_deref())?;
         let mut at = Place::default();
         if let Some(found) = found {
@@ -155,7 +155,7 @@ impl<K: Kernel> Run<K> {
             output.note("there was no checkpoint yet: it begins again".to_string());
         }
         let (threads, node) = (rayon::current_num_threads(), comm.node());
-        logbook.note(&format!(
+        book.note(&format!(
             "{}: begins {started} at step {} on {} ranks of {threads} threads ({} engine), rank 0 on {node}",
             K::NAME,
             at.step,
@@ -214,7 +214,13 @@ impl<K: Kernel> Run<K> {
                 if let Some(ticker) = &ticker {
                     ticker.fail(at.step);
                     logs.own(comm.rank(), &*self.reporter);
-                    logbook.failed(&error);
+                }
+                let failed = path.as_deref().filter(|_| error.kind() != ErrorKind::Elsewhere);
+                if let Some(path) = failed {
+                    logbook::failed(path, &error);
+                    if ticker.is_none() {
+                        progress::failed(path);
+                    }
                 }
                 tracing::error!(step = at.step, "{error}");
                 Err(error)

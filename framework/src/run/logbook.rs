@@ -63,11 +63,13 @@ impl Logbook {
             let _ = file.write_all(format!("{line}\n").as_bytes());
         }
     }
+}
 
-    /// Why the run has failed; others are told elsewhere.
-    pub fn failed(&self, error: &Error) {
-        self.note(&format!("error: {error}"));
-    }
+/// Why the run has failed, by the rank that knows: rank 0 may be gone before it hears of it. Others are told elsewhere.
+pub(super) fn failed(directory: &Path, error: &Error) {
+    // A directory that is gone is not made again, and a log that cannot be written changes nothing.
+    let file = File::options().append(true).open(directory.join(LOG).join(RUN_LOG));
+    let _ = file.and_then(|mut file| file.write_all(format!("error: {error}\n").as_bytes()));
 }
 
 impl Kept {
@@ -108,5 +110,108 @@ impl Reporter for Logbook {
     fn finished(&self, summary: &Summary) {
         self.kept.iter().for_each(|kept| kept.text.finished(summary));
         self.told.finished(summary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::comm::Comm;
+    use crate::error::{Error, Result};
+    use crate::kernel::Kernel;
+    use crate::run::{LogLevel, Options, Reporter, Run};
+    use crate::testing::ranks;
+    use std::ops::ControlFlow;
+    use std::sync::{Arc, Mutex};
+
+    /// Warns in some places, and fails if it is told to.
+    #[derive(Clone, clap::Args, serde::Serialize, serde::Deserialize)]
+    struct Grumbler {
+        #[arg(long)]
+        fails: bool,
+    }
+
+    impl Kernel for Grumbler {
+        const NAME: &'static str = "grumbler";
+        const ABOUT: &'static str = "warns";
+        type Data = u64;
+
+        fn init(&self, _: &Comm) -> Result<u64> {
+            tracing::warn!("there is little to do");
+            Ok(0)
+        }
+        fn step(&self, comm: &Comm, n: &mut u64) -> Result<ControlFlow<()>> {
+            *n += 1;
+            if comm.rank() > 0 {
+                tracing::warn!(limit = 3, "a step is too long");
+            }
+            if self.fails && *n == 3 {
+                return comm.agree(Err(Error::io("fell")));
+            }
+            Ok(if *n == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    impl Reporter for Told {
+        fn warning(&self, text: &str) {
+            self.0.lock().unwrap().push(text.to_string());
+        }
+    }
+
+    #[test]
+    fn what_a_run_tells_is_kept_and_warnings_are_folded() {
+        let root = tempfile::tempdir().unwrap();
+        ranks([1, 2, 3, 4], |world| {
+            for fails in [false, true] {
+                let path = root.path().join(format!("{}-{fails}", world.size()));
+                let told = Told::default();
+                let options =
+                    Options { out: Some(path.clone()), log: Some(LogLevel::Debug), ..Options::default() };
+                let ran =
+                    Run::new(Grumbler { fails }).options(options).reporter(Box::new(told.clone())).on(world);
+                assert_eq!(ran.is_err(), fails);
+                if world.rank() > 0 {
+                    assert!(told.0.lock().unwrap().is_empty());
+                    continue;
+                }
+                let log = std::fs::read_to_string(path.join("log/run.txt")).unwrap();
+                assert!(log.starts_with("grumbler: begins "), "{log}");
+                let (all, some) = match world.size() {
+                    1 => ("(rank 0)", None),
+                    2 => ("(all 2 ranks)", Some("(rank 1)")),
+                    3 => ("(all 3 ranks)", Some("(ranks 1-2)")),
+                    _ => ("(all 4 ranks)", Some("(ranks 1-3)")),
+                };
+                let mut wanted = vec![format!("{all}: there is little to do (")];
+                // Of a run that fails, the others cannot be asked any more.
+                wanted.extend(
+                    some.filter(|_| !fails).map(|some| format!("{some}: a step is too long limit=3 (")),
+                );
+                let told = told.0.lock().unwrap();
+                assert_eq!(told.len(), wanted.len(), "{told:?}");
+                for (told, wanted) in told.iter().zip(&wanted) {
+                    assert!(told.starts_with(wanted), "{told}");
+                    assert_eq!(log.matches(&format!("warning {wanted}")).count(), 1, "{log}");
+                }
+                assert_eq!(log.contains("error: fell"), fails, "{log}");
+                assert_eq!(log.contains("verdict"), !fails, "{log}");
+                let points = std::fs::read_to_string(path.join("log/progress.csv")).unwrap();
+                assert!(
+                    points.starts_with("at,step,seconds\n") && (points.lines().count() > 2 || fails),
+                    "{points}"
+                );
+                // The last rank's file has what it said, and what the runner said of it.
+                let last = path.join(format!("log/rank-{:04}.txt", world.size() - 1));
+                let said = std::fs::read_to_string(last).unwrap();
+                assert!(said.contains("begins grumbler"), "{said}");
+                assert!(
+                    world.size() == 1 || said.contains("WARN") && said.contains("a step is too long"),
+                    "{said}"
+                );
+            }
+            world.barrier()
+        });
     }
 }

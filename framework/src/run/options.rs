@@ -127,6 +127,7 @@ impl Options {
             threads: Some(threads),
             every: self.every,
             progress: self.progress,
+            log: self.log,
             checkpoint_every: self.checkpoint_every,
             mtbf: self.mtbf,
             time_limit: self.time_limit,

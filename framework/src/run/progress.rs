@@ -6,7 +6,7 @@ use super::rate::Rate;
 use super::report::{Progress, Reporter};
 use crate::error::Result;
 use crate::kernel::Work;
-use crate::output::files::write_json;
+use crate::output::files::{read_json, write_json};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -131,6 +131,14 @@ impl<'r> Ticker<'r> {
             at: now(),
         }
     }
+}
+
+/// Notes in the file that the run has failed, from a rank other than 0, which may be gone before it can; best effort.
+pub(super) fn failed(directory: &Path) {
+    let file = directory.join(PROGRESS);
+    let Ok(mut progress) = read_json::<serde_json::Map<String, serde_json::Value>>(&file) else { return };
+    progress.insert("state".to_string(), "failed".into());
+    let _ = write_json(file, &progress);
 }
 
 #[cfg(test)]

@@ -182,11 +182,7 @@ fn origin(provenance: &Value) -> String {
 fn progress(run: &Path) -> String {
     let table = std::fs::read_to_string(run.join("log/progress.csv")).unwrap_or_default();
     let pieces = points(&table);
-    let svg = plot::curve(
-        "steps done over time",
-        ["hours, minutes and seconds since the beginning, in seconds", "steps done"],
-        &pieces,
-    );
+    let svg = plot::curve("steps done over time", ["seconds since the beginning", "steps done"], &pieces);
     if svg.is_empty() {
         return String::new();
     }
@@ -442,7 +438,7 @@ fn allocation(timings: &Value, seen: &Seen) -> String {
             rows.push(("of it in the time loop, computing".to_string(), format!("{share:.1}%")));
         }
     }
-    if let Some(job) = seen.job {
+    if let Some(job) = &seen.job {
         rows.push(("Slurm's job".to_string(), format!("{job} {}", seen.slurm.as_deref().unwrap_or(""))));
     }
     pairs(&rows)
