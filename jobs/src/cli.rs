@@ -1,10 +1,13 @@
 //! The verbs and how they are written; what they do is in a file each.
 
-use crate::{bench, cancel, compare, doctor, info, list, log, report, resume, run, status, submit, sweep, top};
+use crate::{
+    bench, cancel, compare, completions, doctor, info, list, log, man, report, resume, run, schema, status,
+    submit, sweep, top,
+};
 use clap::Parser;
-use rankine::run::{Entry, JobFile, nearest, show};
+use rankine::run::{Entry, JobFile, is_job_file, nearest, show};
 use rankine::{Error, Result};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Rank-based SPMD computing: one kernel on threads, under mpirun and under Slurm
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
     mismatched calls, \
     6 a rank failed, 75 saved and stopped, to be resumed."
 )]
-struct Line {
+pub struct Line {
     #[command(subcommand)]
     command: Command,
 }
@@ -37,19 +40,22 @@ pub enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// What a job file for it may hold, as a JSON schema
+        #[arg(long, conflicts_with = "json")]
+        schema: bool,
     },
     /// Run a kernel: rankine run KERNEL --help shows its flags
     #[command(disable_help_flag = true)]
     Run {
-        /// The kernel (or --job FILE.toml that names it), then its flags
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
+        /// The kernel, or a job file that names it, then its flags
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL|JOB.toml [FLAGS]")]
         words: Vec<OsString>,
     },
     /// Submit a run to Slurm, or show its batch script with --dry-run
     #[command(disable_help_flag = true)]
     Submit {
-        /// The kernel (or JOB.toml that names it), then its flags and Slurm's
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL [FLAGS]")]
+        /// The kernel, or a job file that names it, then its flags and Slurm's
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "KERNEL|JOB.toml [FLAGS]")]
         words: Vec<OsString>,
     },
     /// Measure what this machine and its MPI can do
@@ -115,6 +121,24 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// What a job file may hold, as a JSON schema for editors
+    Schema {
+        /// For this kernel alone [default: for all, by what the file names]
+        kernel: Option<String>,
+    },
+    /// A script that lets a shell complete verbs, kernels and flags
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Manual pages, one for each verb and kernel
+    Man {
+        /// The page to show, such as: run heat3d [default: that of rankine]
+        words: Vec<String>,
+        /// Write all pages into this folder instead
+        #[arg(long, value_name = "DIR", conflicts_with = "words")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// The command line of this process.
@@ -140,7 +164,8 @@ impl Command {
     pub fn execute(self) -> Result<()> {
         match self {
             Command::List { json } => list::list(json),
-            Command::Info { kernel, json } => info::info(&find(&kernel)?, json),
+            Command::Info { kernel, schema: true, .. } => schema::schema(Some(find(&kernel)?)),
+            Command::Info { kernel, json, .. } => info::info(&find(&kernel)?, json),
             Command::Run { words } => run::run(words),
             Command::Submit { words } => submit::submit(words),
             Command::Bench { what } => bench::bench(what),
@@ -153,6 +178,9 @@ impl Command {
             Command::Cancel { run, now } => cancel::cancel(run.as_deref(), now),
             Command::Resume { words } => resume::resume(words),
             Command::Report { run, output } => report::report(run.as_deref(), output),
+            Command::Schema { kernel } => schema::schema(kernel.as_deref().map(find).transpose()?),
+            Command::Completions { shell } => completions::completions(shell),
+            Command::Man { words, out } => man::man(&words, out.as_deref()),
         }
     }
 }
@@ -172,31 +200,46 @@ pub fn find(name: &str) -> Result<Entry> {
     })
 }
 
-/// The kernel that the words after a verb begin with, or that their `--job` file names, and the words left;
+/// The kernel that the words after a verb begin with, or that the job file names which they begin with or give as
+/// `--job`, and the words left;
 /// `None` if they ask for help.
 ///
 /// # Errors
 /// No kernel is named, or none of that name is there.
 pub fn kernel_of(words: Vec<OsString>, verb: &str) -> Result<Option<(Entry, Vec<OsString>)>> {
     let first = words.first().map(|word| word.to_string_lossy().into_owned());
+    let named = words.first().filter(|word| is_job_file(word) && !is_kernel(word)).cloned();
     match first.as_deref() {
-        Some(name) if !name.starts_with('-') => return Ok(Some((find(name)?, words[1..].to_vec()))),
+        Some(name) if !name.starts_with('-') && named.is_none() => {
+            return Ok(Some((find(name)?, words[1..].to_vec())));
+        }
         Some("--help" | "-h") => return Ok(None),
         _ => {}
     }
     // A run that goes on says what it is, too.
-    let run = value_of(&words, "--resume").map(|run| Path::new(&run).join("run.toml").display().to_string());
-    let Some(path) = run.or_else(|| value_of(&words, "--job")) else {
-        return Err(Error::usage(format!("rankine {verb}: no kernel is named"))
-            .help(format!("write `rankine {verb} KERNEL`; `rankine list` shows all kernels")));
+    let run = value_of(&words, "--resume").map(|run| Path::new(&run).join("run.toml"));
+    let job = named.map(PathBuf::from).or_else(|| value_of(&words, "--job").map(PathBuf::from));
+    let path = match (run, job) {
+        (Some(run), Some(job)) => Some(if run.is_file() { run } else { job }),
+        (run, job) => run.or(job),
     };
-    let file = JobFile::read(Path::new(&path))?;
+    let Some(path) = path else {
+        return Err(Error::usage(format!("rankine {verb}: no kernel is named")).help(format!(
+            "write `rankine {verb} KERNEL`, or name a job file; `rankine list` shows all kernels"
+        )));
+    };
+    let given = path.display();
+    let file = JobFile::read(&path)?;
     match file.kernel() {
         Some(kernel) => Ok(Some((find(kernel)?, words))),
-        None => Err(Error::usage(format!("{path} names no kernel")).help(format!(
-            "add a line such as `kernel = \"heat3d\"`, or write `rankine {verb} KERNEL --job {path}`"
+        None => Err(Error::usage(format!("{given} names no kernel")).help(format!(
+            "add a line such as `kernel = \"heat3d\"`, or write `rankine {verb} KERNEL --job {given}`"
         ))),
     }
+}
+
+fn is_kernel(word: &OsStr) -> bool {
+    rankine_kernels::all().iter().any(|entry| entry.name == word)
 }
 
 /// The value of a flag among words, written in either way.

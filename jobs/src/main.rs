@@ -6,20 +6,24 @@ mod cancel;
 mod cli;
 mod compare;
 mod compare_runs;
+mod completions;
 mod doctor;
 mod forms;
 mod info;
 mod limits;
 mod list;
 mod log;
+mod man;
 mod report;
 mod resume;
 mod run;
 mod runs;
+mod schema;
 mod status;
 mod submit;
 mod sweep;
 mod top;
+mod tree;
 
 fn main() -> std::process::ExitCode {
     rankine::run::once(cli::parse().and_then(cli::Command::execute))

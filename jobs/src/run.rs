@@ -2,7 +2,7 @@
 
 use crate::cli::kernel_of;
 use rankine::Result;
-use rankine::run::show;
+use rankine::run::{Asked, show};
 use std::ffi::OsString;
 
 /// Runs it.
@@ -14,14 +14,19 @@ pub fn run(words: Vec<OsString>) -> Result<()> {
         show(&help());
         return Ok(());
     };
-    rankine::run::run(entry.ask(&format!("rankine run {}", entry.name), words, |command| command)?)
+    let asked = entry.ask(&format!("rankine run {}", entry.name), words, |command| command)?;
+    if let Asked::Job(job) = &asked {
+        // Not this verb's, but a mistake in it is better found now than when it is submitted.
+        crate::submit::check_table(job.file())?;
+    }
+    rankine::run::run(asked)
 }
 
 fn help() -> String {
     let kernels: String =
         rankine_kernels::all().iter().map(|entry| format!("  {}  {}\n", entry.name, entry.about)).collect();
     format!(
-        "Run a kernel\n\nUsage: rankine run KERNEL [FLAGS]\n       rankine run --job FILE.toml [FLAGS]\n\n\
+        "Run a kernel\n\nUsage: rankine run KERNEL [FLAGS]\n       rankine run JOB.toml [FLAGS] [--set KEY=VALUE]\n\n\
          `rankine run KERNEL --help` shows the flags of a kernel. Kernels:\n{kernels}"
     )
 }

@@ -230,7 +230,8 @@ impl Table {
                 .help("wait for the runs, or choose other columns"));
         }
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Ok(Plot::new(format!("{kernel}: {} of {} runs", points.len(), self.rows.len()), x, y).curve("", points))
+        Ok(Plot::new(format!("{kernel}: {} of {} runs", points.len(), self.rows.len()), x, y)
+            .curve("", points))
     }
 }
 
@@ -241,7 +242,8 @@ fn cell(value: &Value) -> String {
 /// Names and values of a run's last line of scalars.
 fn last_scalars(file: &Path) -> Vec<(String, String)> {
     let Ok(mut reader) = csv::Reader::from_path(file) else { return Vec::new() };
-    let names: Vec<String> = reader.headers().map(|names| names.iter().map(str::to_string).collect()).unwrap_or_default();
+    let names: Vec<String> =
+        reader.headers().map(|names| names.iter().map(str::to_string).collect()).unwrap_or_default();
     let last = reader.records().filter_map(std::result::Result::ok).last();
     last.map(|row| names.into_iter().zip(row.iter().map(str::to_string)).collect()).unwrap_or_default()
 }
@@ -262,7 +264,10 @@ mod tests {
             r#"{"kernel":"k","jobs":[7],"points":[{"run":"0000","values":{"n":"8","dt":"0.1"}},
                 {"run":"0001","values":{"n":"16"}},{"run":"0002","values":{"n":"4,5"}}]}"#,
         );
-        write("0000/result.json", r#"{"verdict":"passed","steps":3,"checksum":"0a","rate":{"units_per_second":2.5}}"#);
+        write(
+            "0000/result.json",
+            r#"{"verdict":"passed","steps":3,"checksum":"0a","rate":{"units_per_second":2.5}}"#,
+        );
         write("0000/timings.json", r#"{"seconds":{"total":1.5},"peak_memory":100}"#);
         write("0000/out/scalars.csv", "step,time,energy\n0,0,9\n3,0.3,7.25\n");
         write("0001/progress.json", r#"{"state":"failed"}"#);

@@ -102,8 +102,12 @@ fn every_option_is_a_line_of_the_script() {
     assert!(line(&script, "mpirun").contains("--threads=4 --resume=run"), "{script}");
     assert!(script.contains("-lt 3 ]") && script.contains("run/timings.json"), "{script}");
     assert!(files(site.root.path()).is_empty(), "a dry run makes nothing");
-    let script = site.says("submit heat3d --mem-per-cpu 2G --ranks 2 --extra --gres=gpu:1 --no-output --dry-run");
-    assert!(script.contains("#SBATCH --mem-per-cpu=2G\n") && script.contains("#SBATCH --gres=gpu:1\n"), "{script}");
+    let script =
+        site.says("submit heat3d --mem-per-cpu 2G --ranks 2 --extra --gres=gpu:1 --no-output --dry-run");
+    assert!(
+        script.contains("#SBATCH --mem-per-cpu=2G\n") && script.contains("#SBATCH --gres=gpu:1\n"),
+        "{script}"
+    );
     assert!(script.contains("--output=slurm-%j.log\n") && !script.contains("requeue \"$job\""), "{script}");
 }
 
@@ -114,21 +118,25 @@ fn a_submitted_run_has_its_directory_before_it_begins() {
     std::fs::write(site.at("job.toml"), job).unwrap();
     let said = site.says("submit job.toml --ranks 2 --out runs/first");
     assert!(said.contains("submitted job 17: runs/first"), "{said}");
-    assert_eq!(
-        files(&site.at("runs")),
-        ["first", "first/job.sh", "first/log", "first/slurm.json"],
-        "{said}"
-    );
+    assert_eq!(files(&site.at("runs")), ["first", "first/job.sh", "first/log", "first/slurm.json"], "{said}");
     assert_eq!(json(site.at("runs/first/slurm.json"))["jobs"][0]["id"], 17);
     let script = std::fs::read_to_string(site.at("runs/first/job.sh")).unwrap();
     assert_eq!(script, site.got("got"));
-    assert!(script.contains("#SBATCH --comment=\"a b\"\n#") || script.contains("#SBATCH --comment=\"a b\"\n"), "{script}");
+    assert!(
+        script.contains("#SBATCH --comment=\"a b\"\n#") || script.contains("#SBATCH --comment=\"a b\"\n"),
+        "{script}"
+    );
     assert!(line(&script, "srun").contains("run heat3d --job=job.toml --out=runs/first"), "{script}");
     // The run may have what is there already.
     let words = "run --job=job.toml --ranks 2 --out=runs/first";
     site.says(words);
     assert!(site.at("runs/first/result.json").exists() && site.at("runs/first/job.sh").exists());
-    refused(site.rankine(&["submit", "job.toml", "--out", "runs/first"]), "again", 4, &["holds an earlier run"]);
+    refused(
+        site.rankine(&["submit", "job.toml", "--out", "runs/first"]),
+        "again",
+        4,
+        &["holds an earlier run"],
+    );
     // A name of its own for each, also of one second.
     for _ in 0..2 {
         site.says("submit job.toml");
@@ -141,7 +149,8 @@ fn a_submitted_run_has_its_directory_before_it_begins() {
 fn what_slurm_refuses_leaves_nothing() {
     let site = Site::new();
     site.command("sbatch", "echo 'sbatch: error: invalid partition specified: nope' >&2; exit 1");
-    for words in ["submit heat3d --partition nope --out new/run", "submit heat3d --sweep steps=1,2 --out new"] {
+    for words in ["submit heat3d --partition nope --out new/run", "submit heat3d --sweep steps=1,2 --out new"]
+    {
         let words: Vec<&str> = words.split(' ').collect();
         let refused = ended(site.rankine(&words));
         assert_eq!(refused.code, 3, "{}", refused.stderr);
@@ -156,12 +165,18 @@ fn what_slurm_refuses_leaves_nothing() {
 #[test]
 fn what_cannot_fit_is_refused_with_numbers() {
     let site = Site::new();
-    site.refuses("submit heat3d --cells 2048 --ranks 4 --nodes 4 --dry-run", &["on a node (1 rank of ", "partition debug have 7.81 GiB"]);
+    site.refuses(
+        "submit heat3d --cells 2048 --ranks 4 --nodes 4 --dry-run",
+        &["on a node (1 rank of ", "partition debug have 7.81 GiB"],
+    );
     site.refuses(
         "submit heat3d --cells 512 --ranks 8 --mem 1G --nodes 2 --dry-run",
         &["on a node (4 ranks of ", "--mem=1G asks for 1.00 GiB", "ask for --mem="],
     );
-    site.refuses("submit heat3d --cells 512 --ranks 8 --mem-per-cpu 100M --dry-run", &["a rank needs", "--mem-per-cpu=100M gives it 100 MiB"]);
+    site.refuses(
+        "submit heat3d --cells 512 --ranks 8 --mem-per-cpu 100M --dry-run",
+        &["a rank needs", "--mem-per-cpu=100M gives it 100 MiB"],
+    );
     site.refuses("submit heat3d --sweep cells=16,2048 --dry-run", &["partition debug"]);
     site.says("submit heat3d --cells 2048 --ranks 4 --nodes 2 --partition fat --dry-run");
     // Without Slurm nobody knows, and the script is shown all the same.
@@ -196,7 +211,12 @@ fn mistakes_are_named() {
     ] {
         site.refuses(words, says);
     }
-    refused(site.rankine(&["submit", "heat3d", "--template", "none.sh"]), "none.sh", 4, &["none.sh", "--show-template"]);
+    refused(
+        site.rankine(&["submit", "heat3d", "--template", "none.sh"]),
+        "none.sh",
+        4,
+        &["none.sh", "--show-template"],
+    );
     refused(site.rankine(&["submit", "heat3d", "--program", "./none"]), "none", 4, &["no such file"]);
     refused(site.rankine(&["sweep", "results", "."]), "no sweep", 4, &["no sweep.json"]);
 }
@@ -207,7 +227,11 @@ fn a_site_has_its_own_template() {
     let shown = site.says("submit --show-template");
     assert!(shown.starts_with("#!/bin/bash\n{{directives}}\n"), "{shown}");
     std::fs::create_dir_all(site.at("config/rankine")).unwrap();
-    let with = |greeting: &str| format!("#!/bin/bash -l\n{{{{directives}}}}\necho {greeting} {{{{run}}}}\n{{{{launch}}}}\nexit $code\n");
+    let with = |greeting: &str| {
+        format!(
+            "#!/bin/bash -l\n{{{{directives}}}}\necho {greeting} {{{{run}}}}\n{{{{launch}}}}\nexit $code\n"
+        )
+    };
     std::fs::write(site.at("config/rankine/submit.sh"), with("user")).unwrap();
     std::fs::write(site.at("site.sh"), with("site")).unwrap();
     assert!(site.says("submit heat3d --out run --dry-run").contains("\necho user run\n"));
@@ -231,7 +255,10 @@ fn the_launcher_is_the_programs() {
     program("mpich", "libmpich.so.12");
     let launch = |words: &str| {
         let script = site.says(&format!("submit heat3d --ranks 2 --out run --dry-run {words}"));
-        let at = script.lines().position(|line| line.starts_with("# srun:") || line.starts_with("# mpirun:")).expect("why");
+        let at = script
+            .lines()
+            .position(|line| line.starts_with("# srun:") || line.starts_with("# mpirun:"))
+            .expect("why");
         let lines: Vec<&str> = script.lines().skip(at).take(3).collect();
         (lines[0].to_string(), lines[2].split(' ').take(2).collect::<Vec<_>>().join(" "))
     };
@@ -255,7 +282,10 @@ fn the_launcher_is_the_programs() {
 
 /// Runs the script of a sweep as Slurm would run one of its jobs, without a launcher.
 fn run_point(site: &Site, folder: &str, number: usize) {
-    site.command("srun", "exec 3>&1; while [ \"${1#--}\" != \"$1\" ]; do shift; done; cd \"$OLDPWD\"; exec \"$@\" --ranks 2");
+    site.command(
+        "srun",
+        "exec 3>&1; while [ \"${1#--}\" != \"$1\" ]; do shift; done; cd \"$OLDPWD\"; exec \"$@\" --ranks 2",
+    );
     let script = std::fs::read_to_string(site.at(folder).join("job.sh")).unwrap();
     let path = format!("{}:{}", site.commands.path().display(), std::env::var("PATH").unwrap());
     let ended = Command::new("bash")
@@ -276,7 +306,11 @@ fn a_sweep_is_an_array_with_a_run_for_each_point() {
     let said = site.says("submit heat3d --cells 8 --sweep steps=2,4 --sweep wall-value=0.5:1:0.5 --at-once 3 --ranks 2 --out sweep");
     assert!(said.contains("submitted job 17 of 4 runs: sweep"), "{said}");
     let script = site.got("got");
-    assert!(script.contains("#SBATCH --array=0-3%3\n") && script.contains("#SBATCH --output=sweep/%4a/slurm.log\n"), "{script}");
+    assert!(
+        script.contains("#SBATCH --array=0-3%3\n")
+            && script.contains("#SBATCH --output=sweep/%4a/slurm.log\n"),
+        "{script}"
+    );
     assert!(script.contains("  2) point=(--steps=4 --wall-value=0.5) ;;"), "{script}");
     for run in ["0000", "0003"] {
         assert!(site.at("sweep").join(run).join("log").is_dir());

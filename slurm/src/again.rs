@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn the_signal_leaves_most_of_the_time() {
-        for (limit, expected) in [(None, 120), (Some(60), 6), (Some(1), 1), (Some(600), 60), (Some(86_400), 120)] {
+        for (limit, expected) in
+            [(None, 120), (Some(60), 6), (Some(1), 1), (Some(600), 60), (Some(86_400), 120)]
+        {
             assert_eq!(margin(limit), expected);
         }
     }
@@ -72,8 +74,16 @@ mod tests {
     fn a_signal_is_passed_on_and_the_exit_code_is_the_programs() {
         // Stand-ins for mpirun: one ends at the signal, one has long ended, one dies of another signal.
         for (program, before, expected) in [
-            ("bash -c 'trap \"exit 75\" USR1; while :; do sleep 0.05; done'", "sleep 0.5; kill -USR1 $$", "75"),
-            ("bash -c 'trap \"sleep 0.3; exit 3\" USR1; while :; do sleep 0.05; done'", "sleep 0.5; kill -USR1 $$; sleep 0.1; kill -USR1 $$", "3"),
+            (
+                "bash -c 'trap \"exit 75\" USR1; while :; do sleep 0.05; done'",
+                "sleep 0.5; kill -USR1 $$",
+                "75",
+            ),
+            (
+                "bash -c 'trap \"sleep 0.3; exit 3\" USR1; while :; do sleep 0.05; done'",
+                "sleep 0.5; kill -USR1 $$; sleep 0.1; kill -USR1 $$",
+                "3",
+            ),
             ("bash -c 'exit 6'", "true", "6"),
             ("bash -c 'sleep 0.1'", "true", "0"),
             ("bash -c 'kill -9 $$'", "true", "137"),

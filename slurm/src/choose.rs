@@ -31,7 +31,9 @@ pub enum Wish {
 #[must_use]
 pub fn choose(wish: Wish, linked: Option<&Linked>, types: Option<&[String]>) -> Choice {
     let mpi = match linked {
-        Some(Linked { library, family: Some(family) }) => format!("the program is linked with {family} ({library})"),
+        Some(Linked { library, family: Some(family) }) => {
+            format!("the program is linked with {family} ({library})")
+        }
         Some(Linked { library, family: None }) => format!("the program is linked with {library}, of any MPI"),
         None => "the program is linked with no MPI".to_owned(),
     };

@@ -82,7 +82,8 @@ fn mpi_types(said: &str) -> Vec<String> {
         }
         let names = rest.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty());
         let names: Vec<&str> = names.collect();
-        let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let is_name =
+            |name: &&str| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if names.iter().all(is_name) && (names.len() == 1 || !head.is_empty()) {
             types.extend(names.into_iter().map(str::to_owned));
         }

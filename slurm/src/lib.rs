@@ -29,8 +29,8 @@ pub mod resources;
 pub mod script;
 pub mod state;
 pub mod submit;
-pub mod template;
 pub mod task;
+pub mod template;
 pub mod testbed;
 
 pub use choose::{Choice, Wish, choose};
@@ -42,6 +42,6 @@ pub use resources::Resources;
 pub use script::{Binding, Job, Launcher};
 pub use state::{JobState, State};
 pub use submit::{JobId, Slurm, cancel, submit, wait};
-pub use template::Template;
 pub use task::{cancel_task, task_state};
+pub use template::Template;
 pub use testbed::Testbed;

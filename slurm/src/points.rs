@@ -45,7 +45,9 @@ impl Points {
             let help = format!("a sweep has 1 to {MOST} points");
             return Err(invalid("sweep", &self.words.len().to_string(), help));
         }
-        let mut out = String::from("# The point of the sweep that this job of the array is.\ncase $SLURM_ARRAY_TASK_ID in\n");
+        let mut out = String::from(
+            "# The point of the sweep that this job of the array is.\ncase $SLURM_ARRAY_TASK_ID in\n",
+        );
         for (number, words) in self.words.iter().enumerate() {
             if let Some(word) = words.iter().find(|word| word.contains('\0') || (mpirun && *word == ":")) {
                 return Err(invalid("sweep", word, "no argument of a program under this launcher"));
@@ -55,7 +57,8 @@ impl Points {
             let _ = writeln!(out, "  {number}) point=({}) ;;", words.join(" "));
         }
         let folder = command_line([self.folder.as_str()]);
-        let _ = writeln!(out, "  *) echo \"the sweep has no point $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac");
+        let _ =
+            writeln!(out, "  *) echo \"the sweep has no point $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac");
         let _ = writeln!(out, "run={folder}/$(printf %04d \"$SLURM_ARRAY_TASK_ID\")");
         Ok(out)
     }

@@ -114,8 +114,10 @@ impl Resources {
         if let (Some(nodes), Some(each)) = (self.nodes, self.ranks_per_node)
             && u64::from(nodes) * u64::from(each) < u64::from(self.ranks)
         {
-            let help =
-                format!("{nodes} nodes of {each} ranks have no room for {} ranks; raise one of them", self.ranks);
+            let help = format!(
+                "{nodes} nodes of {each} ranks have no room for {} ranks; raise one of them",
+                self.ranks
+            );
             return Err(invalid("ranks_per_node", &each.to_string(), help));
         }
         if let (Some(per_cpu), Some(_)) = (&self.mem_per_cpu, &self.mem_per_node) {
@@ -134,8 +136,7 @@ impl Resources {
         for (field, value, allowed) in lists {
             value.as_deref().map_or(Ok(()), |name| check_name(field, name, allowed))?;
         }
-        for (field, value) in
-            [("job_name", &self.job_name), ("output", &self.output), ("chdir", &self.chdir)]
+        for (field, value) in [("job_name", &self.job_name), ("output", &self.output), ("chdir", &self.chdir)]
         {
             value.as_deref().map_or(Ok(()), |text| check_text(field, text))?;
         }

@@ -89,11 +89,8 @@ impl Slurm {
     /// # Errors
     /// As [`submit`](Slurm::submit).
     pub fn queued_of_array(&self, job: JobId) -> Result<Vec<usize>, Error> {
-        let done = self.run(
-            "squeue",
-            &["--noheader", "--array", &format!("--jobs={job}"), "--format=%K"],
-            "",
-        )?;
+        let done =
+            self.run("squeue", &["--noheader", "--array", &format!("--jobs={job}"), "--format=%K"], "")?;
         // A job that is long gone is no error here.
         if !done.status.success() && !done.stderr.contains("Invalid job id") {
             return Err(refused("squeue", &done));

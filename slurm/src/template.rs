@@ -131,7 +131,8 @@ mod tests {
     fn places_are_filled_and_the_shells_braces_stay() {
         let text = "#!/bin/bash\n{{directives}}\necho ${a:-{{ranks}}} {{{ awk '{{print $1}}'\n  {{requeue}}\n\n{{launch}} # {{ranks}}x{{threads}}\n";
         let template = Template::new("t", text).unwrap();
-        let filled = template.fill(|place| if place == "requeue" { String::new() } else { format!("<{place}>\n") });
+        let filled =
+            template.fill(|place| if place == "requeue" { String::new() } else { format!("<{place}>\n") });
         assert_eq!(
             filled,
             "#!/bin/bash\n<directives>\necho ${a:-<ranks>} {{{ awk '{{print $1}}'\n\n<launch> # <ranks>x<threads>\n"

@@ -77,7 +77,12 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ),
         (
             "mpirun-hybrid-cores",
-            Job { resources: hybrid.clone(), launcher: Launcher::Mpirun, binding: Binding::Cores, ..Job::new(heat) },
+            Job {
+                resources: hybrid.clone(),
+                launcher: Launcher::Mpirun,
+                binding: Binding::Cores,
+                ..Job::new(heat)
+            },
         ),
         (
             "requeue-mpirun",

@@ -97,16 +97,22 @@ fn the_program_gets_its_arguments_unchanged() {
 #[test]
 fn a_point_of_a_sweep_gets_its_own_words_unchanged() {
     let launchers = fake_launchers();
-    let words: Vec<Vec<String>> = HOSTILE.iter().map(|word| vec![format!("--x={word}"), word.to_string()]).collect();
-    let points = Points { folder: "it's $(id)".into(), words: words.clone(), at_once: None, into: "--out".into() };
+    let words: Vec<Vec<String>> =
+        HOSTILE.iter().map(|word| vec![format!("--x={word}"), word.to_string()]).collect();
+    let points =
+        Points { folder: "it's $(id)".into(), words: words.clone(), at_once: None, into: "--out".into() };
     let job = Job { points: Some(points), ..Job::new(["prog", "--a"]) };
     for (number, words) in words.iter().enumerate().step_by(5) {
         let number = number.to_string();
         let script = format!("SLURM_ARRAY_TASK_ID={number}\n{}", job.script().unwrap());
         let dir = tempfile::tempdir().unwrap();
         let path = format!("{}:{}", launchers.path().display(), std::env::var("PATH").unwrap());
-        let run =
-            Command::new("bash").args(["-c", &script]).env("PATH", path).current_dir(dir.path()).output().unwrap();
+        let run = Command::new("bash")
+            .args(["-c", &script])
+            .env("PATH", path)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
         assert_eq!(run.status.code(), Some(3), "{run:?}");
         let seen = fs::read_to_string(dir.path().join("argv")).unwrap();
         let folder = format!("it's $(id)/{number:0>4}");

@@ -176,7 +176,9 @@ fn dependencies() {
     ] {
         assert!(script(after).unwrap().contains(&format!("#SBATCH --dependency={line}\n")), "{after}");
     }
-    for bad in ["", "x", "afterok", "afterok:", "afterok:x", "17,", "-1", "afterok:1 --uid=0", "1\n2", "later:17"] {
+    for bad in
+        ["", "x", "afterok", "afterok:", "afterok:x", "17,", "-1", "afterok:1 --uid=0", "1\n2", "later:17"]
+    {
         assert!(script(bad).is_err(), "{bad:?}");
     }
 }
@@ -218,10 +220,13 @@ fn further_options_are_read_as_a_shell_reads_them() {
 #[test]
 fn memory_in_bytes_and_ranks_on_a_node() {
     let mem = |size: &str| Resources { mem_per_node: Some(size.to_owned()), ..Resources::default() };
-    for (size, bytes) in [("100", 100 << 20), ("5K", 5 << 10), ("7M", 7 << 20), ("3G", 3 << 30), ("2T", 2 << 40)] {
+    for (size, bytes) in
+        [("100", 100 << 20), ("5K", 5 << 10), ("7M", 7 << 20), ("3G", 3 << 30), ("2T", 2 << 40)]
+    {
         assert_eq!(mem(size).memory().unwrap(), (None, Some(bytes)), "{size}");
     }
-    let wanted = |ranks, nodes, ranks_per_node| Resources { ranks, nodes, ranks_per_node, ..Resources::default() };
+    let wanted =
+        |ranks, nodes, ranks_per_node| Resources { ranks, nodes, ranks_per_node, ..Resources::default() };
     assert_eq!(wanted(7, Some(3), None).most_on_a_node(), Some(3));
     assert_eq!(wanted(7, None, Some(2)).most_on_a_node(), Some(2));
     assert_eq!(wanted(7, None, None).most_on_a_node(), None);

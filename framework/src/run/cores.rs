@@ -45,9 +45,15 @@ mod tests {
         assert!(one.starts_with("rank 1 has 4 threads but may use 1 core only"), "{one}");
         assert!(one.contains("--cpus-per-task=4") && one.contains("slot:PE=4"), "{one}");
         let some = warning(&[1, 2, 4], 4, false).unwrap();
-        assert!(some.starts_with("2 ranks (rank 0 is the first) have 4 threads but may use 1 core"), "{some}");
+        assert!(
+            some.starts_with("2 ranks (rank 0 is the first) have 4 threads but may use 1 core"),
+            "{some}"
+        );
         let all = warning(&[2, 2], 3, true).unwrap();
-        assert!(all.starts_with("all ranks have 3 threads but may use 2 cores") && all.contains("taskset"), "{all}");
+        assert!(
+            all.starts_with("all ranks have 3 threads but may use 2 cores") && all.contains("taskset"),
+            "{all}"
+        );
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use super::directory::RUN;
 use super::execute::Run;
-use super::jobfile::JobFile;
+use super::jobfile::{JobFile, is_job_file, meant};
 use super::options::{Answer, Options};
 use super::report::Reporter;
+use super::schema::schema_of;
 use super::{command, parameters};
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +35,7 @@ pub struct Entry {
     parse: Parse,
     given: fn(&ArgMatches) -> Vec<OsString>,
     ids: fn() -> Vec<String>,
+    schema: fn() -> serde_json::Value,
 }
 
 /// Makes a kernel's parameters of a command line and a job file.
@@ -100,7 +102,21 @@ impl Entry {
                 let command = K::augment_args(Command::new(""));
                 command.get_arguments().map(|arg| arg.get_id().to_string()).collect()
             },
+            schema: schema_of::<K>,
         }
+    }
+
+    /// What `[parameters]` of a job file for it may hold, as a JSON schema.
+    pub fn schema(&self) -> serde_json::Value {
+        (self.schema)()
+    }
+
+    /// Its whole command line, for completions and manuals; `program` is what is typed before the flags.
+    ///
+    /// # Errors
+    /// A parameter that has the name of an option of every run.
+    pub fn command_line(&self, program: &str) -> Result<Command> {
+        self.command(program, |command| command)
     }
 
     /// Its parameters, in the order of the help.
@@ -128,8 +144,8 @@ impl Entry {
         (self.parse)(&matches, None).ok()?.bytes_per_rank(1)
     }
 
-    /// What `words` ask of this kernel; `program` is what was typed before them. `extra` adds flags of the caller's
-    /// own, to be found in [`Job::matches`].
+    /// What `words` ask of this kernel; `program` is what was typed before them. A first word that is a job file is
+    /// one with `--job` before it. `extra` adds flags of the caller's own, to be found in [`Job::matches`].
     ///
     /// # Errors
     /// Unknown flags, values that cannot be, a job file that cannot be read.
@@ -139,7 +155,15 @@ impl Entry {
         words: impl IntoIterator<Item = OsString>,
         extra: fn(Command) -> Command,
     ) -> Result<Asked> {
-        let words = parameters::joined([program.into()].into_iter().chain(words));
+        let mut words = parameters::joined([program.into()].into_iter().chain(words));
+        if let Some(named) = words.get(1).filter(|word| is_job_file(word)) {
+            let flag = |word: &OsString| word == "--job" || word.as_encoded_bytes().starts_with(b"--job=");
+            if words.iter().any(flag) {
+                return Err(Error::usage(format!("{}, and another one with --job", named.display()))
+                    .help("a run has one job file: let one include the other (include = [\"base.toml\"])"));
+            }
+            words.insert(1, "--job".into());
+        }
         let help = format!("{program} --help");
         let matches = |command: Command| match command.try_get_matches_from(&words) {
             Ok(matches) => Ok(Ok(matches)),
@@ -158,7 +182,11 @@ impl Entry {
         // A run that goes on has its own parameters.
         let resumed =
             first.get_one::<PathBuf>("resume").map(|run| run.join(RUN)).filter(|file| file.is_file());
-        let file = resumed.as_deref().or(answer.job.as_deref()).map(JobFile::read).transpose()?;
+        let mut file = resumed.as_deref().or(answer.job.as_deref()).map(JobFile::read).transpose()?;
+        if !answer.set.is_empty() {
+            let file = file.get_or_insert_with(JobFile::none);
+            answer.set.iter().try_for_each(|words| file.set(words, |key| home(&ids, key)))?;
+        }
         if let Some(file) = &file
             && let Some(kernel) = file.kernel().filter(|kernel| *kernel != self.name)
         {
@@ -190,12 +218,12 @@ impl Entry {
     fn command(&self, program: &str, extra: fn(Command) -> Command) -> Result<Command> {
         let command = Command::new(program.to_string())
             .bin_name(program.to_string())
-            .about(self.about)
             .after_help(format!("Verified: {}.", self.verifies))
             .args_override_self(true)
             .max_term_width(100);
         let command = parameters::augment::<Options>((self.augment)(command), "Run");
-        let command = extra(Answer::augment_args(command.next_help_heading("Run")));
+        // Structs of flags bring the first line of their docs along.
+        let command = extra(Answer::augment_args(command.next_help_heading("Run"))).about(self.about);
         let mut ids: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
         ids.sort_unstable();
         match ids.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -314,6 +342,19 @@ impl Job {
                 .help("go on with it: --resume and its directory"));
         }
         Ok(())
+    }
+}
+
+/// The table of a job file that has a key; what was probably meant, where none has.
+fn home(ids: &[String], key: &str) -> std::result::Result<&'static str, String> {
+    let options = parameters::names::<Options>();
+    if ids.iter().any(|id| id == key) {
+        Ok("parameters")
+    } else if options.iter().any(|id| id == key) {
+        Ok("run")
+    } else {
+        let known: Vec<&str> = ids.iter().chain(&options).map(String::as_str).collect();
+        Err(meant(key, known.iter().copied()))
     }
 }
 

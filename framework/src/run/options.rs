@@ -142,6 +142,9 @@ pub(super) struct Answer {
     /// Read parameters and options from a TOML file; flags override it
     #[arg(long, value_name = "FILE")]
     pub job: Option<PathBuf>,
+    /// Put a value over the job file's: a parameter or option (steps=50), or with its table (slurm.time=30)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Neither progress nor a report, only errors
     #[arg(long)]
     pub quiet: bool,

@@ -25,25 +25,29 @@ where
     let Some(keys) = file.table(section) else { return Ok(given) };
     let names = names::<P>();
     let mut merged = table(&given)?;
-    for (key, value) in keys {
-        let name = key.replace('-', "_");
-        if !names.contains(&name) {
-            return Err(file.unknown(key, names.iter().map(String::as_str)));
+    for (name, value) in keys {
+        if !names.contains(name) {
+            return Err(file.unknown(section, name, names.iter().map(String::as_str)));
         }
-        let mut with_this = merged.clone();
-        with_this.insert(name.clone(), value.clone());
-        if let Err(error) = with_this.clone().try_into::<P>() {
+        let with = |value: &Value| {
+            let mut with = merged.clone();
+            with.insert(name.clone(), value.clone());
+            with.clone().try_into::<P>().map(|_| with)
+        };
+        let with_this = with(value).or_else(|error| {
+            file.others(section, name).iter().find_map(|other| with(other).ok()).ok_or(error)
+        });
+        let with_this = with_this.map_err(|error| {
             // The key and the file are named already; serde adds "in `key`" on a line of its own.
-            let what = error.message().lines().next().unwrap_or_default().to_string();
-            return Err(file
-                .wrong(key, &what)
-                .help(format!("it takes what --{} takes on the command line", name.replace('_', "-"))));
-        }
-        if matches.value_source(&name) != Some(ValueSource::CommandLine) {
+            let what = error.message().lines().next().unwrap_or_default();
+            file.wrong(section, name, what)
+                .help(format!("it takes what --{} takes on the command line", name.replace('_', "-")))
+        })?;
+        if matches.value_source(name) != Some(ValueSource::CommandLine) {
             merged = with_this;
         }
     }
-    merged.try_into().map_err(|error| file.wrong(section, error.message()))
+    merged.try_into().map_err(|error| file.wrong("", section, error.message()))
 }
 
 /// A struct of parameters as a table; what is `None` is left out.
@@ -53,7 +57,7 @@ pub(super) fn table<P: Serialize>(parameters: &P) -> Result<Table> {
 }
 
 /// The names of `P`'s parameters.
-fn names<P: Args>() -> Vec<String> {
+pub(super) fn names<P: Args>() -> Vec<String> {
     P::augment_args(Command::new("")).get_arguments().map(|arg| arg.get_id().to_string()).collect()
 }
 
@@ -96,9 +100,8 @@ pub(super) fn supplied<P: Args>(command: Command, file: &JobFile, section: &str)
         .filter(|arg| arg.is_required_set())
         .map(|arg| arg.get_id().to_string())
         .collect();
-    keys.iter().fold(command, |command, (key, value)| {
-        let name = key.replace('-', "_");
-        match text(value).filter(|_| required.contains(&name)) {
+    keys.iter().fold(command, |command, (name, value)| {
+        match text(value).filter(|_| required.contains(name)) {
             Some(text) => command.mut_arg(name, |arg| arg.required(false).default_value(text)),
             None => command,
         }
@@ -165,10 +168,15 @@ mod tests {
     }
 
     fn merged(line: &str, file: &str) -> Result<Sample> {
+        merged_with(line, file, &[])
+    }
+
+    fn merged_with(line: &str, file: &str, set: &[&str]) -> Result<Sample> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("job.toml");
         std::fs::write(&path, file).unwrap();
-        let file = JobFile::read(&path)?;
+        let mut file = JobFile::read(&path)?;
+        set.iter().try_for_each(|words| file.set(words, |_| Ok("parameters")))?;
         let command = augment::<Sample>(Command::new("sample"), "Parameters");
         let command = supplied::<Sample>(command, &file, "parameters");
         let matches = command
@@ -202,12 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_goes_between_the_line_and_the_file() {
+        let file = "[parameters]\nsteps = 20\nwall-value = 1\n";
+        let set = ["steps=40", "wall_value=2", "weights=7,8", "name=1e3", "quick=true", "input=a,b.h5"];
+        let found = merged_with("--wall-value 3", file, &set).unwrap();
+        assert_eq!((found.steps, found.wall_value, found.quick), (40, Some(3.0), true));
+        assert_eq!((found.weights, found.name.as_str()), (vec![7.0, 8.0], "1e3"));
+        assert_eq!(found.input.as_deref(), Some(Path::new("a,b.h5")));
+        for (set, expected) in [
+            ("steps=many", "--set steps=many: `steps`: invalid type: string \"many\", expected u64"),
+            ("steps=-1", "--set steps=-1: `steps`: invalid value: integer `-1`, expected u64"),
+            ("stesp=1", "--set stesp=1: unknown key `stesp`\n  help: did you mean `steps`?"),
+        ] {
+            let error = merged_with("--name n", file, &[set]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn unknown_keys_and_wrong_types_are_named() {
         for (file, expected) in [
-            ("[parameters]\nstep = 3", ":2: unknown key `step`\n  help: did you mean `steps`?"),
-            ("[parameters]\n\nsteps = \"many\"", ":3: `steps`: invalid type: string \"many\", expected u64"),
-            ("[parameters]\nsteps = -1", ":2: `steps`: invalid value: integer `-1`, expected u64"),
-            ("[parameters]\nweights = 3", ":2: `weights`: invalid type"),
+            ("[parameters]\nstep = 3", ":2:1: unknown key `step`\n  help: did you mean `steps`?"),
+            (
+                "[parameters]\n\nsteps = \"many\"",
+                ":3:9: `steps`: invalid type: string \"many\", expected u64",
+            ),
+            ("[parameters]\nsteps = -1", ":2:9: `steps`: invalid value: integer `-1`, expected u64"),
+            ("[parameters]\nweights = 3", ":2:11: `weights`: invalid type"),
         ] {
             let error = merged("--name n", file).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -44,8 +44,16 @@ pub fn check(kernel: &str, bytes: u64, wanted: &Resources, nodes: Option<&[Nodes
             return Ok(());
         }
         let said = wanted.mem_per_node.as_deref().unwrap_or_default();
-        return Err(Error::usage(format!("{}, but --mem={said} asks for {}", needs(kernel, bytes, there), size(memory)))
-            .help(format!("ask for --mem={} or more{}", ask(needed), spread(bytes, memory, ranks, there))));
+        return Err(Error::usage(format!(
+            "{}, but --mem={said} asks for {}",
+            needs(kernel, bytes, there),
+            size(memory)
+        ))
+        .help(format!(
+            "ask for --mem={} or more{}",
+            ask(needed),
+            spread(bytes, memory, ranks, there)
+        )));
     }
     let fits = |kind: &&Nodes| bytes.saturating_mul(on(Some(kind))) <= kind.memory;
     let Some(best) = kinds.iter().copied().max_by_key(|kind| kind.memory / on(Some(kind)).max(1)) else {
@@ -131,7 +139,8 @@ mod tests {
 
     #[test]
     fn memory_for_each_cpu() {
-        let wanted = Resources { ranks: 8, threads: 2, mem_per_cpu: Some("1G".into()), ..Resources::default() };
+        let wanted =
+            Resources { ranks: 8, threads: 2, mem_per_cpu: Some("1G".into()), ..Resources::default() };
         assert!(check("k", 2 * GIB, &wanted, None).is_ok());
         let text = said(2 * GIB + 1, &wanted, None);
         assert!(text.contains("a rank needs 2.00 GiB of memory, as heat3d estimates"), "{text}");
@@ -141,10 +150,14 @@ mod tests {
 
     #[test]
     fn memory_on_each_node() {
-        let wanted = |nodes| Resources { ranks: 8, nodes, mem_per_node: Some("8G".into()), ..Resources::default() };
+        let wanted =
+            |nodes| Resources { ranks: 8, nodes, mem_per_node: Some("8G".into()), ..Resources::default() };
         assert!(check("k", 4 * GIB, &wanted(Some(4)), None).is_ok());
         let text = said(3 * GIB, &wanted(Some(2)), None);
-        assert!(text.contains("12.0 GiB of memory on a node (4 ranks of 3.00 GiB, as heat3d estimates)"), "{text}");
+        assert!(
+            text.contains("12.0 GiB of memory on a node (4 ranks of 3.00 GiB, as heat3d estimates)"),
+            "{text}"
+        );
         assert!(text.contains("--mem=8G asks for 8.00 GiB"), "{text}");
         assert!(text.contains("--mem=12G or more, spread the ranks: --ranks-per-node 2 --nodes 4"), "{text}");
         // Nobody knows how many ranks a node will have; one has to fit.
@@ -171,7 +184,10 @@ mod tests {
         let check = |bytes, wanted: &Resources| check("k", bytes, wanted, Some(&nodes));
         assert!(check(2 * GIB, &wanted("", None)).is_ok());
         let text = said(3 * GIB, &wanted("", None), Some(&nodes));
-        assert!(text.contains("4 ranks of 3.00 GiB") && text.contains("4 nodes of partition debug have 8.00 GiB"), "{text}");
+        assert!(
+            text.contains("4 ranks of 3.00 GiB") && text.contains("4 nodes of partition debug have 8.00 GiB"),
+            "{text}"
+        );
         assert!(text.contains("--ranks-per-node 2 --nodes 4"), "{text}");
         assert!(check(3 * GIB, &wanted("", Some(4))).is_ok());
         assert!(check(3 * GIB, &wanted("fat", None)).is_ok());

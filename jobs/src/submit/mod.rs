@@ -11,10 +11,10 @@ mod template;
 mod wanted;
 
 use crate::cli::kernel_of;
-use clap::{Command, FromArgMatches};
+use clap::{Args, Command, FromArgMatches};
 use place::Place;
 use points::Point;
-use rankine::run::{Asked, Entry, Job, merge, show};
+use rankine::run::{Asked, Entry, Job, JobFile, merge, show};
 use rankine::{Error, ErrorKind, Result};
 use rankine_slurm::{Points, Resources, Slurm};
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ pub fn submit(words: Vec<OsString>) -> Result<()> {
         show(&template_text());
         return Ok(());
     }
-    let Some((entry, words)) = kernel_of(with_job_file(words), "submit")? else {
+    let Some((entry, words)) = kernel_of(words, "submit")? else {
         show(
             "Submit a run to Slurm\n\nUsage: rankine submit KERNEL [FLAGS] [--dry-run | --check]\n       rankine submit JOB.toml [FLAGS]\n\n\
              `rankine submit KERNEL --help` shows all flags, `rankine submit --show-template` the frame of the scripts.\n",
@@ -64,33 +64,35 @@ pub fn submit(words: Vec<OsString>) -> Result<()> {
     place.make(&job, entry.name)?;
     let script = self::script(&entry, &job, &wanted, &resources, &place, &slurm)?;
     let id = place.submit(&script, entry.name, &slurm)?;
-    show(&format!(
-        "submitted job {id}{}; `squeue -j {id}` shows it, `scancel {id}` ends it\n",
-        place.told()
-    ));
+    show(&format!("submitted job {id}{}; `squeue -j {id}` shows it, `scancel {id}` ends it\n", place.told()));
     if wanted.requeue && job.options().checkpoint_every.is_none() {
         show("note: without --checkpoint-every, a node that fails costs all since the job's last start\n");
     }
     Ok(())
 }
 
-/// `JOB.toml` as the first word is `--job=JOB.toml`.
-fn with_job_file(mut words: Vec<OsString>) -> Vec<OsString> {
-    if let Some(first) = words.first_mut()
-        && Path::new(first).extension().is_some_and(|extension| extension == "toml")
-        && !first.to_string_lossy().starts_with('-')
-    {
-        let mut flag = OsString::from("--job=");
-        flag.push(&*first);
-        *first = flag;
-    }
-    words
+fn ask(entry: &Entry, words: Vec<OsString>) -> Result<Asked> {
+    entry.ask(&format!("rankine submit {}", entry.name), words, flags)
 }
 
-fn ask(entry: &Entry, words: Vec<OsString>) -> Result<Asked> {
-    use clap::Args;
-    let program = format!("rankine submit {}", entry.name);
-    entry.ask(&program, words, |command: Command| How::augment_args(Wanted::augment_args(command)))
+/// Adds the flags of a submission to a command.
+pub fn flags(command: Command) -> Command {
+    How::augment_args(Wanted::augment_args(command))
+}
+
+/// Whether the table `[slurm]` of a job file is one that can be.
+///
+/// # Errors
+/// An unknown key, or a value that is none.
+pub fn check_table(file: Option<&JobFile>) -> Result<()> {
+    let bare = Wanted::augment_args(Command::new("submit")).try_get_matches_from(["submit"]);
+    let bare = bare.map_err(|error| rankine::run::usage(&error, "rankine submit --help"))?;
+    merge::<Wanted>(&bare, file.map(|file| (file, "slurm"))).map(drop)
+}
+
+/// What `[slurm]` may hold, as a JSON schema.
+pub fn schema() -> serde_json::Value {
+    rankine::run::schema_of::<Wanted>()
 }
 
 fn resources(job: &Job, wanted: &Wanted) -> Result<Resources> {
@@ -197,8 +199,10 @@ fn working_directory() -> Option<String> {
 
 /// The built-in frame, with what its places stand for.
 fn template_text() -> String {
-    let places: String =
-        rankine_slurm::template::PLACES.iter().map(|(name, what)| format!("#   {name:<12} {what}\n")).collect();
+    let places: String = rankine_slurm::template::PLACES
+        .iter()
+        .map(|(name, what)| format!("#   {name:<12} {what}\n"))
+        .collect();
     let built_in = rankine_slurm::template::DEFAULT;
     format!("{built_in}\n# Names between two braces stand for:\n{places}")
 }

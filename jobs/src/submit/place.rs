@@ -54,7 +54,8 @@ impl Place {
                 "leave --resume and --no-output out; --out says where the folder of the sweep is to be",
             );
         }
-        let from_file = |name: &str| job.matches().value_source(name) != Some(clap::parser::ValueSource::CommandLine);
+        let from_file =
+            |name: &str| job.matches().value_source(name) != Some(clap::parser::ValueSource::CommandLine);
         if options.out.is_some() && from_file("out") && (wanted.requeue || !points.is_empty()) {
             return refuse(
                 "the job file's `out` would be the directory of every start",
@@ -150,7 +151,9 @@ impl Place {
     /// # Errors
     /// A path that no script can hold.
     pub fn words(&self, job: &Job, wanted: &Wanted) -> Result<Vec<String>> {
-        let Some(path) = self.path.as_deref().filter(|_| self.points.is_empty()) else { return Ok(Vec::new()) };
+        let Some(path) = self.path.as_deref().filter(|_| self.points.is_empty()) else {
+            return Ok(Vec::new());
+        };
         let flag = if wanted.requeue || self.resumes { "--resume" } else { "--out" };
         let mut words = vec![format!("{flag}={}", text(path.as_os_str())?)];
         if job.options().overwrite && flag == "--out" {

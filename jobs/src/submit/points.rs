@@ -21,7 +21,8 @@ pub fn points(sweeps: &[String], table: Option<&Path>) -> Result<Vec<Point>> {
         let name = flag(name);
         axes.push(axis(&name, values)?.into_iter().map(|value| vec![(name.clone(), value)]).collect());
     }
-    let mut names: Vec<&str> = axes.iter().filter_map(|axis| axis.first()).flatten().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> =
+        axes.iter().filter_map(|axis| axis.first()).flatten().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::usage(format!("--sweep: {} is swept twice", twice[0])).help("give it once"));
@@ -102,7 +103,15 @@ fn range(text: &str) -> Option<Result<Vec<String>, String>> {
     let decimals = decimals.into_iter().max().unwrap_or(0);
     let value = |i: f64| a + i * s;
     Some(Ok((0..=steps as u64)
-        .map(|i| if plain { format!("{:.decimals$}", value(i as f64)) } else { format!("{:e}", value(i as f64)) })
+        .map(
+            |i| {
+                if plain {
+                    format!("{:.decimals$}", value(i as f64))
+                } else {
+                    format!("{:e}", value(i as f64))
+                }
+            },
+        )
         .collect()))
 }
 
@@ -113,7 +122,8 @@ fn rows(path: &Path) -> Result<Vec<Point>> {
         Error::io(format!("cannot read the sweep {}{line}: {error}", path.display()))
             .help("a table of values with commas between them, the first line being names of parameters")
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_path(path).map_err(wrong)?;
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_path(path).map_err(wrong)?;
     let names: Vec<String> = reader.headers().map_err(wrong)?.iter().map(flag).collect();
     let mut all = Vec::new();
     for row in reader.records() {
@@ -158,7 +168,10 @@ mod tests {
         assert_eq!(swept(&["x=-0.2:0.2:0.2"]).unwrap(), ["--x=-0.2", "--x=0.0", "--x=0.2"]);
         assert_eq!(swept(&["x=1e-3:2e-3:5e-4"]).unwrap(), ["--x=1e-3", "--x=1.5e-3", "--x=2e-3"]);
         assert_eq!(swept(&["cells=8,9,7;64"]).unwrap(), ["--cells=8,9,7", "--cells=64"]);
-        assert_eq!(swept(&["input=scan.h5:/t1,b.h5:/t2"]).unwrap(), ["--input=scan.h5:/t1", "--input=b.h5:/t2"]);
+        assert_eq!(
+            swept(&["input=scan.h5:/t1,b.h5:/t2"]).unwrap(),
+            ["--input=scan.h5:/t1", "--input=b.h5:/t2"]
+        );
         assert!(swept(&[]).unwrap().is_empty());
     }
 
@@ -190,7 +203,12 @@ mod tests {
         let all: Vec<String> = all.iter().map(|point| words(point).join(" ")).collect();
         assert_eq!(
             all,
-            ["--n=64 --wall-value=0.5 --x=1", "--n=64 --wall-value=0.5 --x=2", "--n=8,9 --x=1", "--n=8,9 --x=2"]
+            [
+                "--n=64 --wall-value=0.5 --x=1",
+                "--n=64 --wall-value=0.5 --x=2",
+                "--n=8,9 --x=1",
+                "--n=8,9 --x=2"
+            ]
         );
         std::fs::write(&path, "n,m\n1,2\n3\n").unwrap();
         let error = points(&[], Some(&path)).unwrap_err().to_string();

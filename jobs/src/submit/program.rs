@@ -16,8 +16,10 @@ pub fn path(asked: Option<&Path>) -> Result<PathBuf> {
             .map_err(|error| Error::io(format!("cannot find this program's own path: {error}")));
     };
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&folders).map(|folder| folder.join(asked)).find(|file| file.is_file());
-    let found = if asked.components().count() > 1 { asked.is_file().then(|| asked.to_path_buf()) } else { on_path };
+    let on_path =
+        std::env::split_paths(&folders).map(|folder| folder.join(asked)).find(|file| file.is_file());
+    let found =
+        if asked.components().count() > 1 { asked.is_file().then(|| asked.to_path_buf()) } else { on_path };
     let found = found.and_then(|found| std::path::absolute(found).ok());
     found.ok_or_else(|| {
         Error::io(format!("--program {}: there is no such file", asked.display()))
@@ -29,7 +31,12 @@ pub fn path(asked: Option<&Path>) -> Result<PathBuf> {
 ///
 /// # Errors
 /// A launcher that is none.
-pub fn launcher(program: &Path, is_this: bool, wanted: &Wanted, slurm: &Slurm) -> Result<(Choice, Option<Linked>)> {
+pub fn launcher(
+    program: &Path,
+    is_this: bool,
+    wanted: &Wanted,
+    slurm: &Slurm,
+) -> Result<(Choice, Option<Linked>)> {
     let wish = wanted.wish()?;
     let linked = mpi_of(program, is_this);
     if let Some(mpi) = &wanted.mpi {
@@ -49,7 +56,9 @@ fn mpi_of(program: &Path, is_this: bool) -> Option<Linked> {
             let told = own().and_then(|words| Family::of_words(&words));
             Some(Linked { library, family: told.or(family) })
         }
-        None => own().map(|words| Linked { library: "built in".to_string(), family: Family::of_words(&words) }),
+        None => {
+            own().map(|words| Linked { library: "built in".to_string(), family: Family::of_words(&words) })
+        }
         found => found,
     }
 }

@@ -62,7 +62,12 @@ mod tests {
         );
         assert_eq!(
             of(&[("HOME", "/home/ada"), ("XDG_CONFIG_HOME", "/c"), ("XDG_CONFIG_DIRS", "/a:/b")]),
-            ["/c/rankine/submit.sh", "/a/rankine/submit.sh", "/b/rankine/submit.sh", "/etc/rankine/submit.sh"]
+            [
+                "/c/rankine/submit.sh",
+                "/a/rankine/submit.sh",
+                "/b/rankine/submit.sh",
+                "/etc/rankine/submit.sh"
+            ]
         );
     }
 }

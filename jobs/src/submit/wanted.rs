@@ -110,9 +110,8 @@ impl Wanted {
     /// A number that Slurm cannot count.
     pub fn resources(&self, (ranks, by_hand): (Option<usize>, bool), threads: usize) -> Result<Resources> {
         let number = |what: &str, n: usize| {
-            u32::try_from(n).map_err(|_| {
-                Error::usage(format!("--{what} {n}")).help("that is more than Slurm can count")
-            })
+            u32::try_from(n)
+                .map_err(|_| Error::usage(format!("--{what} {n}")).help("that is more than Slurm can count"))
         };
         let said = ranks.map(|ranks| number("ranks", ranks)).transpose()?;
         let (nodes, ranks) = match (self.nodes, self.ranks_per_node) {
