@@ -6,7 +6,7 @@
 use crate::comm::{Comm, OwnedCollective};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Max;
-use signal_hook::consts::{SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{SigId, flag, low_level};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,6 +37,10 @@ pub enum Reason {
     Usr1,
     /// A rank got SIGTERM.
     Term,
+    /// Somebody pressed Ctrl-C: a rank got SIGINT.
+    Interrupt,
+    /// The terminal has gone: a rank got SIGHUP.
+    Hangup,
 }
 
 impl std::fmt::Display for Reason {
@@ -46,11 +50,18 @@ impl std::fmt::Display for Reason {
             Reason::StopFile => "the file STOP",
             Reason::Usr1 => "SIGUSR1",
             Reason::Term => "SIGTERM",
+            Reason::Interrupt => "SIGINT (Ctrl-C)",
+            Reason::Hangup => "SIGHUP (the terminal has gone)",
         })
     }
 }
 
-const REASONS: [Reason; 4] = [Reason::TimeLimit, Reason::StopFile, Reason::Usr1, Reason::Term];
+const REASONS: [Reason; 6] =
+    [Reason::TimeLimit, Reason::StopFile, Reason::Usr1, Reason::Term, Reason::Interrupt, Reason::Hangup];
+
+/// The signals that ask a run to stop.
+const SIGNALS: [(i32, Reason); 4] =
+    [(SIGUSR1, Reason::Usr1), (SIGTERM, Reason::Term), (SIGINT, Reason::Interrupt), (SIGHUP, Reason::Hangup)];
 
 impl Wish {
     fn code(self) -> u64 {
@@ -70,15 +81,15 @@ impl Wish {
     }
 }
 
-/// While it lives, SIGTERM and SIGUSR1 are noted instead of ending the process.
+/// While it lives, [`SIGNALS`] are noted instead of ending the process; a second Ctrl-C ends it at once.
 pub(crate) struct Signals {
     heard: Arc<AtomicUsize>,
     ids: Vec<SigId>,
 }
 
-/// Whoever listens in this process, and whether nobody does.
+/// Whoever listens in this process, and whether nobody does; and to what.
 static LISTENERS: Mutex<usize> = Mutex::new(0);
-static IDLE: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static IDLE: OnceLock<(Arc<AtomicBool>, Vec<(i32, Reason)>)> = OnceLock::new();
 
 impl Signals {
     /// Begins to listen.
@@ -86,18 +97,17 @@ impl Signals {
     /// # Errors
     /// A system that lets nobody catch signals.
     pub fn listen() -> Result<Signals> {
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Setup, format!("cannot catch SIGTERM and SIGUSR1: {error}"))
-        };
+        let failed =
+            |error: std::io::Error| Error::new(ErrorKind::Setup, format!("cannot catch signals: {error}"));
         let mut listeners = LISTENERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = match IDLE.get() {
-            Some(idle) => idle,
+        let (idle, caught) = match IDLE.get() {
+            Some(known) => known,
             None => {
-                let idle = Arc::new(AtomicBool::new(true));
-                for signal in [SIGTERM, SIGUSR1] {
-                    flag::register_conditional_default(signal, idle.clone()).map_err(failed)?;
+                let (idle, caught) = (Arc::new(AtomicBool::new(true)), not_ignored());
+                for (signal, _) in &caught {
+                    flag::register_conditional_default(*signal, idle.clone()).map_err(failed)?;
                 }
-                IDLE.get_or_init(|| idle)
+                IDLE.get_or_init(|| (idle, caught))
             }
         };
         let heard = Arc::new(AtomicUsize::new(0));
@@ -105,9 +115,15 @@ impl Signals {
         *listeners += 1;
         idle.store(false, Ordering::SeqCst);
         drop(listeners);
-        for (signal, reason) in [(SIGTERM, Reason::Term), (SIGUSR1, Reason::Usr1)] {
-            let code = Wish::Stop(reason).code() as usize;
-            signals.ids.push(flag::register_usize(signal, heard.clone(), code).map_err(failed)?);
+        for (signal, reason) in caught {
+            // What was registered first is done first: only the second one finds that there was one.
+            if *signal == SIGINT {
+                let again = Arc::new(AtomicBool::new(false));
+                signals.ids.push(flag::register_conditional_default(SIGINT, again.clone()).map_err(failed)?);
+                signals.ids.push(flag::register(SIGINT, again).map_err(failed)?);
+            }
+            let code = Wish::Stop(*reason).code() as usize;
+            signals.ids.push(flag::register_usize(*signal, heard.clone(), code).map_err(failed)?);
         }
         Ok(signals)
     }
@@ -124,10 +140,19 @@ impl Drop for Signals {
         }
         let mut listeners = LISTENERS.lock().unwrap_or_else(PoisonError::into_inner);
         *listeners -= 1;
-        if let (0, Some(idle)) = (*listeners, IDLE.get()) {
+        if let (0, Some((idle, _))) = (*listeners, IDLE.get()) {
             idle.store(true, Ordering::SeqCst);
         }
     }
+}
+
+/// Those of [`SIGNALS`] that count: whoever started this process may have said that a terminal's do not (`nohup`, a shell's `&`).
+fn not_ignored() -> Vec<(i32, Reason)> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let counts = |signal: i32| ![SIGINT, SIGHUP].contains(&signal) || mask & (1 << (signal - 1)) == 0;
+    SIGNALS.into_iter().filter(|(signal, _)| counts(*signal)).collect()
 }
 
 /// What one rank looks at to know what it wishes.
