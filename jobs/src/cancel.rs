@@ -56,9 +56,14 @@ fn by_slurm(run: &Path, seen: &Seen) -> Result<()> {
         None => Slurm::new().cancel(JobId(job.id)),
     }
     .map_err(said)?;
-    let what = if seen.state == State::Waiting { "was waiting" } else { "was running, and is not saved" };
-    note(run);
-    show(&format!("cancelled job {job} (scancel), which {what}\n"));
+    if seen.state == State::Waiting {
+        note(run, SLURM, "cancelled", true.into());
+        show(&format!("cancelled job {job} (scancel), which was waiting\n"));
+    } else {
+        show(&format!(
+            "cancelled job {job} (scancel), which was running: it is saved if it can be in the time that Slurm leaves it (KillWait)\n"
+        ));
+    }
     Ok(())
 }
 
@@ -97,7 +102,7 @@ fn end(run: &Path) -> Result<()> {
         )
         .help("`rankine status` shows whether it goes on"));
     }
-    note(run);
+    note(run, PROGRESS, "state", "cancelled".into());
     let saved = ["a.h5", "b.h5"].iter().any(|file| run.join("ckpt").join(file).is_file());
     let then = match saved {
         true => format!("`rankine resume {name}` goes on from its last checkpoint"),
@@ -118,16 +123,12 @@ fn holds(pid: Pid, run: &Path) -> bool {
         .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == run))
 }
 
-/// The run cannot say it any more.
-fn note(run: &Path) {
-    for (name, key, value) in
-        [(PROGRESS, "state", Value::from("cancelled")), (SLURM, "cancelled", Value::from(true))]
-    {
-        let mut about = runs::file(run, name);
-        if let Value::Object(fields) = &mut about {
-            fields.insert(key.to_string(), value);
-            // It is ended, whether or not that can be written down.
-            let _ = write_json(run.join(name), &about);
-        }
+/// The run cannot say it itself.
+fn note(run: &Path, name: &str, key: &str, value: Value) {
+    let mut about = runs::file(run, name);
+    if let Value::Object(fields) = &mut about {
+        fields.insert(key.to_string(), value);
+        // It is ended, whether or not that can be written down.
+        let _ = write_json(run.join(name), &about);
     }
 }
