@@ -58,7 +58,12 @@ impl Site {
     fn until(&self, run: &str, what: &str, done: impl Fn() -> bool) {
         let began = Instant::now();
         while !done() {
-            assert!(began.elapsed() < PATIENCE, "{run}: no {what}\n{}\n{}", self.log(run), self.says("squeue", ""));
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{run}: no {what}\n{}\n{}",
+                self.log(run),
+                self.says("squeue", "")
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -109,7 +114,10 @@ fn slurm_is_asked(site: &Site) {
     // The testbed's nodes have 4000 MiB.
     let refused = site.run(RANKINE, "submit heat3d --cells 1024 --nodes 2 --ranks 2");
     let text = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(2) && text.contains("4 nodes of partition debug have 3.91 GiB"), "{text}");
+    assert!(
+        refused.status.code() == Some(2) && text.contains("4 nodes of partition debug have 3.91 GiB"),
+        "{text}"
+    );
     assert!(std::fs::read_dir(site.folder.path()).unwrap().next().is_none());
 }
 
@@ -120,7 +128,8 @@ fn ranks_have_their_cores(site: &Site) {
             [("--ranks-per-node 1 --threads 2", 2, 2), ("--ranks-per-node 2 --threads 1", 1, 1)]
         {
             let run = format!("cores-{launcher}-{threads}");
-            let words = format!("heat3d --cells 8 --steps 3 --nodes 2 {shape} --launcher {launcher} --out {run}");
+            let words =
+                format!("heat3d --cells 8 --steps 3 --nodes 2 {shape} --launcher {launcher} --out {run}");
             jobs.push((site.submit(&words), run, launcher, threads, cores));
         }
     }
@@ -136,7 +145,9 @@ fn ranks_have_their_cores(site: &Site) {
         assert!(std::fs::read_to_string(site.at(&run).join("job.sh")).unwrap().contains("libmpi.so.40"));
     }
     // Bound to one core, with two threads.
-    let words = format!("-n2 -c1 --cpu-bind=cores --mpi=pmix {RANKINE} run heat3d --cells 8 --steps 2 --threads 2 --no-output");
+    let words = format!(
+        "-n2 -c1 --cpu-bind=cores --mpi=pmix {RANKINE} run heat3d --cells 8 --steps 2 --threads 2 --no-output"
+    );
     let output = site.run("srun", &words);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
@@ -146,9 +157,11 @@ fn ranks_have_their_cores(site: &Site) {
 fn a_sweep_and_its_failed_run(site: &Site) {
     site.says(RANKINE, "run heat3d --cells 6,7,8 --steps 2 --out input");
     std::fs::copy(site.at("input/out/fields-000002.h5"), site.at("a.h5")).unwrap();
-    let words = "heat3d --sweep input=a.h5:/temperature,b.h5:/temperature --sweep steps=2,4 --ranks 2 --out sweep";
+    let words =
+        "heat3d --sweep input=a.h5:/temperature,b.h5:/temperature --sweep steps=2,4 --ranks 2 --out sweep";
     let job = site.submit(words);
-    let all = |name: &str| (0..4).map(|n| site.at(&format!("sweep/000{n}/{name}")).exists()).collect::<Vec<_>>();
+    let all =
+        |name: &str| (0..4).map(|n| site.at(&format!("sweep/000{n}/{name}")).exists()).collect::<Vec<_>>();
     site.until("sweep/0000", "end of the array", || {
         site.says("squeue", &format!("--noheader --jobs={job}")).trim().is_empty()
     });
@@ -181,7 +194,8 @@ fn three_starts_are_one_run(site: &Site) {
     // Slurm's signal before the end goes to the ranks under srun, and to the batch script under mpirun.
     let jobs = [("srun", ""), ("mpirun", "--batch ")].map(|(launcher, to)| {
         let run = format!("long-{launcher}");
-        let words = format!("{LONG} --nodes 2 --ranks 4 --requeue --time 10 --launcher {launcher} --out {run}");
+        let words =
+            format!("{LONG} --nodes 2 --ranks 4 --requeue --time 10 --launcher {launcher} --out {run}");
         (site.submit(&words), run, to)
     });
     for start in 0..2 {
