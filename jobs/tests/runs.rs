@@ -350,7 +350,7 @@ fn runs_are_compared() {
     let make = |words: &str| works(root, &format!("run heat3d --cells 12 --quiet {words}"));
     make("--steps 20 --every 10 --out runs/a");
     make("--steps 20 --every 10 --threads 2 --out runs/same");
-    make("--steps 30 --every 10 --diffusivity 0.5 --out runs/other");
+    make("--steps 30 --every 10 --dt 0.05 --out runs/other");
     let same = works(root, "compare a same");
     assert!(same.contains("the same to the bit") && same.contains("parameters: the same"), "{same}");
     assert!(
@@ -367,7 +367,7 @@ fn runs_are_compared() {
     let changed: Vec<&str> =
         all["parameters"].as_array().unwrap().iter().filter_map(|row| row["what"].as_str()).collect();
     assert!(
-        changed.contains(&"diffusivity") && changed.contains(&"steps") && !changed.contains(&"cells"),
+        changed.contains(&"dt") && changed.contains(&"steps") && !changed.contains(&"cells"),
         "{changed:?}"
     );
     // The largest difference, by the files themselves.
