@@ -195,7 +195,7 @@ mod tests {
                     assert!(told.starts_with(wanted), "{told}");
                     assert_eq!(log.matches(&format!("warning {wanted}")).count(), 1, "{log}");
                 }
-                assert_eq!(log.contains("error: fell"), fails, "{log}");
+                assert_eq!(log.contains("error: rank 0: fell"), fails, "{log}");
                 assert_eq!(log.contains("verdict"), !fails, "{log}");
                 let points = std::fs::read_to_string(path.join("log/progress.csv")).unwrap();
                 assert!(
