@@ -89,7 +89,9 @@ pub(crate) struct Signals {
 
 /// Whoever listens in this process, and whether nobody does; and to what.
 static LISTENERS: Mutex<usize> = Mutex::new(0);
-static IDLE: OnceLock<(Arc<AtomicBool>, Vec<(i32, Reason)>)> = OnceLock::new();
+static IDLE: OnceLock<(Arc<AtomicBool>, Caught)> = OnceLock::new();
+/// Signals that are heard, and what each asks for.
+type Caught = Vec<(i32, Reason)>;
 
 impl Signals {
     /// Begins to listen.
@@ -147,7 +149,7 @@ impl Drop for Signals {
 }
 
 /// Those of [`SIGNALS`] that count: whoever started this process may have said that a terminal's do not (`nohup`, a shell's `&`).
-fn not_ignored() -> Vec<(i32, Reason)> {
+fn not_ignored() -> Caught {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

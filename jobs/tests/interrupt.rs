@@ -95,7 +95,7 @@ impl Going {
         drop(command);
         let mut going = Going { folder, child, mark, terminal };
         let began = Instant::now();
-        while !going.steps().is_some_and(|steps| steps > 0) {
+        while going.steps().is_none_or(|steps| steps == 0) {
             going.drain();
             let ended = going.child.try_wait().unwrap();
             assert!(ended.is_none(), "it ended: {ended:?} {}", going.said());

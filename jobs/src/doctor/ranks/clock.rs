@@ -127,9 +127,9 @@ mod tests {
     fn ranks_of_one_machine_have_one_clock() {
         rankine::testing::ranks([2], |world| {
             if world.rank() == 1 {
-                return tell(&world, 0);
+                return tell(world, 0);
             }
-            let skew = ask(&world, 1)?.expect("an answer");
+            let skew = ask(world, 1)?.expect("an answer");
             assert!(skew.ahead.abs() <= skew.error + 1e-6, "{skew:?}");
             Ok(())
         });

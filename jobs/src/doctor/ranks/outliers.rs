@@ -226,7 +226,7 @@ mod tests {
                 );
                 let late =
                     pairs(n, |a, b| (Some(if a == slow || b == slow { 1e-3 } else { 2e-6 }), Some(1e9)));
-                assert!(super::judge(&late)[0].found.starts_with(&format!("n{slow} answers late: 1.0 ms")));
+                assert!(judge(&late)[0].found.starts_with(&format!("n{slow} answers late: 1.0 ms")));
             }
         }
     }

@@ -189,7 +189,7 @@ mod tests {
     fn two_ranks_measure_each_other() {
         rankine::testing::ranks([2, 3], |world| {
             if world.rank() < 2 {
-                let times = measure(&world, 1 - world.rank(), world.rank() == 0)?;
+                let times = measure(world, 1 - world.rank(), world.rank() == 0)?;
                 assert!(times.allreduce.is_some_and(|seconds| seconds > 0.0), "{times:?}");
                 assert_eq!(times.bandwidth.is_some(), world.rank() == 0);
             }
