@@ -94,7 +94,7 @@ fn alone(wanted: &Doctor) -> Result<()> {
     let mut report = Report::new(0);
     report.extend(mpi::look(library, mpirun.as_ref()));
     report.extend(machine::look(wanted));
-    report.extend(transport::look(wanted, wanted.ranks.unwrap_or(2)));
+    report.extend(transport::look(wanted.ranks.unwrap_or(2), true));
     report.extend(files::look(&wanted.dir));
     report.extend(slurm::look(library));
     if library.is_some() && !wanted.no_launch {

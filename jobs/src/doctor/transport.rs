@@ -1,8 +1,8 @@
 //! How ranks of one node exchange messages: segments in /dev/shm, and reading each other's memory (cross-memory attach, CMA).
 //! Both are tried for real. How fast it goes is measured in `ranks`.
 
+use super::Finding;
 use super::probe::hear;
-use super::{Doctor, Finding};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 use rustix::fs::FallocateFlags;
@@ -20,11 +20,11 @@ const SEGMENT: u64 = 4 << 20;
 /// Bytes that another process is to read.
 const LEN: usize = 1 << 16;
 
-/// Looks at both, for so many ranks on this node.
-pub fn look(wanted: &Doctor, ranks: usize) -> Vec<Finding> {
+/// Looks at both, for so many ranks on this node; the second only where no launcher started this process.
+pub fn look(ranks: usize, alone: bool) -> Vec<Finding> {
     let mut findings = vec![shared_memory(Path::new("/dev/shm"), ranks)];
     // Under a launcher the ranks try it with each other.
-    if !wanted.inside && cfg!(target_os = "linux") {
+    if alone {
         findings.push(read_by_a_child());
     }
     findings

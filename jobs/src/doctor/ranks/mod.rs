@@ -153,7 +153,7 @@ fn serve(line: &Line, facts: &Facts, wanted: &Doctor) -> Result<()> {
 fn obey(world: &Comm, order: Order, wanted: &Doctor) -> Result<Answer> {
     Ok(match order {
         Order::Look(ranks) => {
-            let mut findings = transport::look(wanted, ranks);
+            let mut findings = transport::look(ranks, false);
             findings.extend(files::look(&wanted.dir));
             Answer::Findings(findings)
         }
