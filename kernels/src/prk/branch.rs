@@ -9,6 +9,7 @@ use rankine::kernel::{Check, Kernel, Quoted, Timed, Verdict, Work};
 use rankine::{Comm, Error, Result, op};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
@@ -210,9 +211,7 @@ impl Branching {
                     vector[i] -= vector[i] + sign * value(i);
                 })
             }
-            (Branching::NoVector, false) => repeat(vector, pairs, |vector, i, sign| {
-                vector[i] -= at(vector, i) + sign * value(i);
-            }),
+            (Branching::NoVector, false) => scattered(vector, index, pairs),
             (Branching::InsHeavy, _) => {
                 let mut matrices = Matrices::new();
                 repeat(vector, pairs, |vector, i, sign| {
@@ -230,6 +229,22 @@ fn repeat(vector: &mut [i32], pairs: u64, mut body: impl FnMut(&mut [i32], usize
     for _ in 0..pairs {
         (0..vector.len()).for_each(|i| body(vector, i, -1));
         (0..vector.len()).for_each(|i| body(vector, i, 1));
+    }
+}
+
+/// What is without branches where elements are read by an index, a whole period at a time.
+fn scattered(vector: &mut [i32], index: &[u32], pairs: u64) {
+    let cells = Cell::from_mut(vector).as_slice_of_cells();
+    let (blocks, rest) = cells.as_chunks::<PERIOD>();
+    let (indices, left) = index.as_chunks::<PERIOD>();
+    let change = |cell: &Cell<i32>, &at: &u32, k: usize, sign: i32| {
+        cell.set(cell.get() - (cells[at as usize].get() + sign * value(k)));
+    };
+    for sign in (0..pairs).flat_map(|_| [-1, 1]) {
+        for (block, index) in blocks.iter().zip(indices) {
+            (0..PERIOD).for_each(|k| change(&block[k], &index[k], k, sign));
+        }
+        rest.iter().zip(left).enumerate().for_each(|(k, (cell, at))| change(cell, at, k, sign));
     }
 }
 

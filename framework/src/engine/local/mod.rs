@@ -64,6 +64,18 @@ pub(crate) struct World {
 struct Patience {
     spins: u32,
     yields: u32,
+    /// Looks after each time that it has given way.
+    between: u32,
+}
+
+impl Patience {
+    /// With a core for each rank, whoever waits may as well watch; but a core may have to be shared with somebody else's
+    /// process, or with the very rank that is waited for, until the system moves one of them.
+    const SPREAD: Patience = Patience { spins: 2_000, yields: 500, between: 64 };
+    /// With fewer cores than ranks, whoever waits stands in the others' way.
+    const CROWDED: Patience = Patience { spins: 40, yields: 20, between: 0 };
+    /// Where ranks take turns, nothing that one waits for comes while it watches.
+    const NONE: Patience = Patience { spins: 0, yields: 0, between: 0 };
 }
 
 /// The ranks of a communicator and where they meet; shared by all of them.
@@ -101,18 +113,14 @@ pub(crate) fn node() -> String {
 impl World {
     pub fn new(size: usize, threads: usize, checked: bool) -> Arc<World> {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        // With a core for each, whoever waits may as well watch; with fewer, it stands in the other's way.
         let spread = size * threads <= cores;
-        let patience =
-            if spread { Patience { spins: 20_000, yields: 200 } } else { Patience { spins: 40, yields: 20 } };
+        let patience = if spread { Patience::SPREAD } else { Patience::CROWDED };
         World::with(size, checked, spread, patience, None)
     }
 
     /// One whose ranks take turns. Each says at its end that it [`World::leave`]s.
     pub fn in_turns(size: usize, checked: bool, decide: Box<dyn Decide>) -> Arc<World> {
-        // Nothing that a rank waits for comes while it watches.
-        let patience = Patience { spins: 0, yields: 0 };
-        World::with(size, checked, false, patience, Some(Turns::new(size, decide)))
+        World::with(size, checked, false, Patience::NONE, Some(Turns::new(size, decide)))
     }
 
     fn with(
@@ -244,6 +252,12 @@ impl World {
             if yields < self.patience.yields {
                 yields += 1;
                 std::thread::yield_now();
+                for _ in 0..self.patience.between {
+                    if ready(Glance::Passing) {
+                        return Ok(());
+                    }
+                    std::hint::spin_loop();
+                }
             } else {
                 self.inboxes[me].parker.park(|| ready(Glance::Last) || self.aborted());
             }
