@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::output::files::failure;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,8 +20,8 @@ pub(super) struct Logbook {
 
 struct Kept {
     text: Terminal,
-    plain: Mutex<File>,
-    points: Mutex<(File, Option<Duration>)>,
+    plain: Mutex<Appended>,
+    points: Mutex<(Appended, Option<Duration>)>,
     interval: Duration,
 }
 
@@ -38,16 +38,18 @@ impl Logbook {
         let open = |name: &str| {
             let path = directory.join(LOG).join(name);
             let file = File::options().append(true).create(true).open(&path);
-            file.map_err(|error| failure("write", &path, &error))
+            let empty = file.and_then(|file| file.metadata()).map(|about| about.len() == 0);
+            empty
+                .map(|empty| (Appended(path.clone()), empty))
+                .map_err(|error| failure("write", &path, &error))
         };
-        let copy = |file: &File| file.try_clone().map_err(|error| failure("write", directory, &error));
-        let text = open(RUN_LOG)?;
-        let mut points = open(PROGRESS_LOG)?;
-        if points.metadata().is_ok_and(|about| about.len() == 0) {
-            points.write_all(b"at,step,seconds\n").map_err(|error| failure("write", directory, &error))?;
+        let (text, _) = open(RUN_LOG)?;
+        let (mut points, empty) = open(PROGRESS_LOG)?;
+        if empty {
+            points.write_all(b"at,step,seconds\n").map_err(|error| failure("write", &points.0, &error))?;
         }
         let kept = Kept {
-            text: Terminal::new(copy(&text)?).lines(copy(&text)?, interval),
+            text: Terminal::new(text.clone()).lines(text.clone(), interval),
             plain: Mutex::new(text),
             points: Mutex::new((points, None)),
             interval,
@@ -70,6 +72,21 @@ pub(super) fn failed(directory: &Path, error: &Error) {
     // A directory that is gone is not made again, and a log that cannot be written changes nothing.
     let file = File::options().append(true).open(directory.join(LOG).join(RUN_LOG));
     let _ = file.and_then(|mut file| file.write_all(format!("error: {error}\n").as_bytes()));
+}
+
+/// A file that is open only while something is added to it: one that stays open would keep its disk from being unmounted or
+/// made read-only, for as long as the run takes. One that is gone is not made again.
+#[derive(Clone)]
+struct Appended(PathBuf);
+
+impl Write for Appended {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        File::options().append(true).open(&self.0)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Kept {
