@@ -309,7 +309,7 @@ fn taken(word: &str) -> Option<(&'static str, &'static str)> {
         ("--cpus-per-task", "-c", "say how many with --threads"),
         ("--nodes", "-N", "say how many with --nodes"),
         ("--ntasks-per-node", "", "say how many with --ranks-per-node"),
-        ("--output", "-o", "choose the file with --log"),
+        ("--output", "-o", "choose the file with --job-log"),
         ("--array", "-a", "make one with --sweep"),
         ("--open-mode", "", "the log is appended to"),
         ("--requeue", "", "ask for it with --requeue"),

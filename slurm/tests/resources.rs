@@ -206,7 +206,7 @@ fn further_options_are_read_as_a_shell_reads_them() {
         ("--comment=$(id)", "begins with a dash"),
         ("--ntasks=3", "--ranks"),
         ("-n3", "--ranks"),
-        ("-o x", "--log"),
+        ("-o x", "--job-log"),
         ("--array 1-3", "--sweep"),
         ("--wrap=id", "template"),
     ] {

@@ -167,7 +167,7 @@ impl Place {
     /// # Errors
     /// A path that no script can hold.
     pub fn log(&self, wanted: &Wanted) -> Result<String> {
-        if let Some(log) = &wanted.log {
+        if let Some(log) = &wanted.job_log {
             return Ok(log.clone());
         }
         let Some(path) = &self.path else { return Ok("slurm-%j.log".to_string()) };

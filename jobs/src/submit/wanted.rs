@@ -60,7 +60,7 @@ pub struct Wanted {
     pub job_name: Option<String>,
     /// File for what the job writes to its terminal [default: slurm.log in the run's directory]
     #[arg(long, value_name = "FILE")]
-    pub log: Option<String>,
+    pub job_log: Option<String>,
     /// What starts the ranks: srun, mpirun, or auto: whichever the program's MPI goes with here
     #[arg(long, default_value = "auto", value_parser = ["auto", "srun", "mpirun"])]
     pub launcher: String,
