@@ -179,7 +179,7 @@ fn a_sweep_and_its_failed_run(site: &Site) {
     assert!(sums[0] == sums[2] && sums[1] == sums[3] && sums[0] != sums[1], "{table}");
 }
 
-const LONG: &str = "heat3d --cells 29,31,23 --steps 6000 --progress 0.1";
+const LONG: &str = "heat3d --cells 29,31,23 --steps 1200 --progress 0.1";
 
 /// The checksum of the long run, never interrupted, on threads.
 fn uninterrupted(site: &Site) -> Value {
@@ -232,7 +232,7 @@ fn a_node_that_fails_costs_nothing(site: &Site) {
     let words = format!("{LONG} --nodes 2 --ranks 4 --requeue --time 10 --checkpoint-every 100");
     let jobs = ["killed", "cut"].map(|run| (site.submit(&format!("{words} --out {run}")), run));
     for (job, run) in jobs {
-        site.until(run, "checkpoint", || progress(&site.at(run)).1 > 250);
+        site.until(run, "checkpoint", || progress(&site.at(run)).1 > 150);
         let node = *site.nodes(job).last().unwrap();
         match run {
             "killed" => site.testbed.kill(node).unwrap(),
@@ -244,6 +244,6 @@ fn a_node_that_fails_costs_nothing(site: &Site) {
         assert_eq!(result["checksum"], expected, "{run}");
         assert_eq!(site.restarts(job), 1, "{run}");
         let provenance = json(&site.at(run).join("provenance.json")).unwrap();
-        assert!(provenance["from_step"].as_u64() > Some(100), "{run}: {}", provenance["from_step"]);
+        assert!(provenance["from_step"].as_u64() >= Some(100), "{run}: {}", provenance["from_step"]);
     }
 }
