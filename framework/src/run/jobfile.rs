@@ -232,7 +232,8 @@ impl JobFile {
         let place =
             self.origin(table, key).map_or_else(|| self.path.display().to_string(), |o| o.place.clone());
         let key = self.origin(table, key).map_or(key, |origin| &origin.key);
-        Error::usage(format!("{place}: unknown key `{key}`")).help(meant(key, known))
+        let apart = if table.is_empty() { "; parameters of the kernel stand below [parameters]" } else { "" };
+        Error::usage(format!("{place}: unknown key `{key}`")).help(meant(key, known) + apart)
     }
 
     /// The error for a value that is not what the key asks for.
