@@ -221,7 +221,7 @@ fn percent(of: &Measured, seconds: f64) -> f64 {
 fn table(flags: &[String], size: &Size) -> String {
     let unit = &size.forms[0].run.unit;
     let mut text = format!(
-        "{} {}\n  {:24} {:>12} {:>14} {:>9} {:>11} {:>11} {:>7} {:>7} {:>7} {:>12}\n",
+        "{} {}\n  {:30} {:>12} {:>14} {:>9} {:>11} {:>11} {:>7} {:>7} {:>7} {:>12}\n",
         flags.join(" and "),
         size.size,
         "",
@@ -239,7 +239,7 @@ fn table(flags: &[String], size: &Size) -> String {
         let run = &of.run;
         let crowd = if of.form.workers() > forms::cores() { " (crowded)" } else { "" };
         text += &format!(
-            "  {:24} {:>12} {:14.3} {:>9} {:>11} {:>11} {:>6.1}% {:>6.1}% {:>6.1}% {:>12}{}\n",
+            "  {:30} {:>12} {:14.3} {:>9} {:>11} {:>11} {:>6.1}% {:>6.1}% {:>6.1}% {:>12}{}\n",
             format!("{}{crowd}", of.form),
             seconds(run.step),
             run.rate,

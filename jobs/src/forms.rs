@@ -3,6 +3,7 @@
 //!
 //! What is measured is in the run's own report; what is made of it is the caller's business.
 
+use crate::submit::is_root;
 use rankine::launch::Launcher;
 use rankine::{Error, ErrorKind, Result};
 use serde::Serialize;
@@ -172,11 +173,21 @@ fn launcher_words() -> Vec<String> {
     words.split_whitespace().map(str::to_string).collect()
 }
 
+/// Lets Open MPI's launcher run for root, who has started what starts it.
+pub fn allow_root(command: &mut Command) {
+    if is_root() {
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+            command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
+        }
+    }
+}
+
 /// The launcher, with a core for every rank where there are enough.
 pub fn launcher(ranks: usize, threads: usize) -> Command {
     let words = launcher_words();
     let mut command = Command::new(words.first().map_or("mpirun", String::as_str));
     command.args(words.iter().skip(1)).args(["-n", &ranks.to_string()]);
+    allow_root(&mut command);
     if words.len() == 1 {
         command.args(["--bind-to", if threads == 1 && ranks <= cores() { "core" } else { "none" }]);
         command.args((ranks > cores()).then_some("--oversubscribe"));

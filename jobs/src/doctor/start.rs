@@ -4,7 +4,7 @@
 use super::mpi::{Mpirun, family, first_line, launcher_of};
 use super::probe::{Said, hear};
 use super::{Doctor, Finding, Report};
-use crate::submit::is_root;
+use crate::forms::allow_root;
 use rankine::{Error, Result};
 use std::process::Command;
 use std::time::Duration;
@@ -121,11 +121,7 @@ fn few_slots(words: &str) -> Finding {
 fn slots(mpirun: &Mpirun, ranks: usize, report: &mut Report) {
     let mut command = Command::new(&mpirun.path);
     command.args(["-n", &ranks.to_string(), "true"]);
-    if is_root() {
-        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
-            command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
-        }
-    }
+    allow_root(&mut command);
     let words = format!("{} -n {ranks}", mpirun.path.display());
     report.add(match hear(command, STARTING) {
         Ok(said) if said.text.contains("not enough slots") => few_slots(&words),
