@@ -71,7 +71,7 @@ fn line<'s>(script: &'s str, head: &str) -> &'s str {
 fn every_option_is_a_line_of_the_script() {
     let site = Site::new();
     let words = "submit heat3d --cells 16 --nodes 2 --ranks-per-node 3 --threads 4 --time 1:00:00 --account a --partition fat \
-                 --qos q --constraint c&d --mem 5G --after 17 --mail ada@example.org --requeue --max-requeues 3 --exclusive \
+                 --qos q --constraint c&d --mem 5G --after 17 --mail jobs@example.org --requeue --max-requeues 3 --exclusive \
                  --job-name heat --out run --launcher mpirun --checkpoint-every 5 --dry-run";
     let script = site.says(words);
     let folder = site.root.path().display().to_string();
@@ -88,7 +88,7 @@ fn every_option_is_a_line_of_the_script() {
         "--constraint=c&d",
         "--mem=5G",
         "--dependency=afterok:17",
-        "--mail-user=ada@example.org",
+        "--mail-user=jobs@example.org",
         "--mail-type=END,FAIL,REQUEUE",
         "--exclusive",
         "--requeue",

@@ -35,7 +35,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ranks_per_node: Some(3),
         chdir: Some("/scratch/my folder".into()),
         after: Some("afterok:17:18,singleton".into()),
-        mail: Some("ada.l+jobs@example.org".into()),
+        mail: Some("my.name+jobs@example.org".into()),
         extra: Some("--gres=gpu:1 --comment 'two words' -L 'lic@site:2' --switches='1@0:30 0'".into()),
     };
     let site = "#!/bin/bash -l\n{{directives}}\n#SBATCH --reservation=ours\n\nmodule load openmpi/4.1\n{{environment}}\n\

@@ -57,11 +57,11 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            of(&[("HOME", "/home/ada")]),
-            ["/home/ada/.config/rankine/submit.sh", "/etc/xdg/rankine/submit.sh", "/etc/rankine/submit.sh"]
+            of(&[("HOME", "/home/me")]),
+            ["/home/me/.config/rankine/submit.sh", "/etc/xdg/rankine/submit.sh", "/etc/rankine/submit.sh"]
         );
         assert_eq!(
-            of(&[("HOME", "/home/ada"), ("XDG_CONFIG_HOME", "/c"), ("XDG_CONFIG_DIRS", "/a:/b")]),
+            of(&[("HOME", "/home/me"), ("XDG_CONFIG_HOME", "/c"), ("XDG_CONFIG_DIRS", "/a:/b")]),
             [
                 "/c/rankine/submit.sh",
                 "/a/rankine/submit.sh",
