@@ -179,7 +179,7 @@ fn a_sweep_and_its_failed_run(site: &Site) {
     assert!(sums[0] == sums[2] && sums[1] == sums[3] && sums[0] != sums[1], "{table}");
 }
 
-const LONG: &str = "heat3d --cells 29,31,23 --steps 1200 --progress 0.1";
+const LONG: &str = "heat3d --cells 29,31,23 --steps 600 --progress 0.1";
 
 /// The checksum of the long run, never interrupted, on threads.
 fn uninterrupted(site: &Site) -> Value {
@@ -195,7 +195,7 @@ fn three_starts_are_one_run(site: &Site) {
     let jobs = [("srun", ""), ("mpirun", "--batch ")].map(|(launcher, to)| {
         let run = format!("long-{launcher}");
         let words =
-            format!("{LONG} --nodes 2 --ranks 4 --requeue --time 10 --launcher {launcher} --out {run}");
+            format!("{LONG} --nodes 2 --ranks 2 --requeue --time 10 --launcher {launcher} --out {run}");
         (site.submit(&words), run, to)
     });
     for start in 0..2 {
@@ -229,10 +229,10 @@ fn stopped_at(run: &Path) -> u64 {
 
 fn a_node_that_fails_costs_nothing(site: &Site) {
     let expected = uninterrupted(site);
-    let words = format!("{LONG} --nodes 2 --ranks 4 --requeue --time 10 --checkpoint-every 100");
+    let words = format!("{LONG} --nodes 2 --ranks 2 --requeue --time 10 --checkpoint-every 40");
     let jobs = ["killed", "cut"].map(|run| (site.submit(&format!("{words} --out {run}")), run));
     for (job, run) in jobs {
-        site.until(run, "checkpoint", || progress(&site.at(run)).1 > 150);
+        site.until(run, "checkpoint", || progress(&site.at(run)).1 > 90);
         let node = *site.nodes(job).last().unwrap();
         match run {
             "killed" => site.testbed.kill(node).unwrap(),
@@ -242,8 +242,9 @@ fn a_node_that_fails_costs_nothing(site: &Site) {
     for (job, run) in jobs {
         let result = site.succeeds(job, run);
         assert_eq!(result["checksum"], expected, "{run}");
-        assert_eq!(site.restarts(job), 1, "{run}");
+        // Twice, if it was given the other job's node before Slurm had noticed that this one is cut off.
+        assert!(site.restarts(job) >= 1, "{run}");
         let provenance = json(&site.at(run).join("provenance.json")).unwrap();
-        assert!(provenance["from_step"].as_u64() >= Some(100), "{run}: {}", provenance["from_step"]);
+        assert!(provenance["from_step"].as_u64() >= Some(80), "{run}: {}", provenance["from_step"]);
     }
 }

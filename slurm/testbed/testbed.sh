@@ -123,7 +123,8 @@ write_config() {
   [ "$cpus" -le "$(nproc)" ] || tasks=task/none
   # Open MPI names its segments in /dev/shm, which all nodes and clusters of this machine share, by the job's number: one
   # of an earlier cluster that is still being cleaned up must not have the same.
-  # A job that is requeued waits until its credential has expired, which usually takes two minutes.
+  # A job that is requeued waits until its credential has expired, which usually takes two minutes, and then for the
+  # scheduler to come round, which usually takes half a minute.
   cat >"$CONF" <<EOF
 ClusterName=rk-testbed
 SlurmctldHost=rk-ctl($NET.1)
@@ -146,6 +147,7 @@ SlurmdLogFile=$DIR/log/%n.log
 SlurmctldPort=16817
 SlurmdPort=16818
 SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=1,sched_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
