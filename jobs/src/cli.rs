@@ -68,7 +68,7 @@ pub enum Command {
     Compare(compare::Compare),
     /// What each rank of a running job is doing, those in trouble first
     Top {
-        /// The run's directory [default: the newest in runs/]
+        /// The run's directory, or the beginning of its name in runs/ [default: the newest]
         run: Option<PathBuf>,
         /// Look once instead of again and again
         #[arg(long)]

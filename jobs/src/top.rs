@@ -2,6 +2,7 @@
 //!
 //! The run's directory says where the job can be asked and holds the secret that lets one ask; only its owner can read it.
 
+use crate::runs;
 use rankine::output::files::read_json;
 use rankine::run::show;
 use rankine::watch::{Endpoint, Life, RankView};
@@ -22,7 +23,11 @@ pub fn top(run: Option<PathBuf>, once: bool, json: bool, every: f64) -> Result<(
             Error::usage(format!("--every {every}: no interval")).help("give a number of seconds above zero")
         );
     };
-    let run = run.map_or_else(newest, Ok)?;
+    let run = match run {
+        Some(folder) if folder.is_dir() => folder,
+        Some(name) => runs::find(Some(&name))?,
+        None => newest()?,
+    };
     let mut views = look(&run)?;
     loop {
         match (json, once) {
@@ -60,10 +65,6 @@ fn seconds(every: f64) -> String {
 
 fn look(run: &Path) -> Result<Vec<RankView>> {
     let file = run.join("watch.json");
-    if !run.is_dir() {
-        return Err(Error::io(format!("there is no run {}", run.display()))
-            .help("give the directory of a run, which `rankine run` prints"));
-    }
     if !file.exists() {
         return Err(Error::io(format!("{} is not running", run.display())).help(
             "only a job that runs can be looked at; it must write into its directory and be watched (no --no-watch)",

@@ -189,13 +189,13 @@ fn runs_are_looked_after_under_mpirun() {
 fn wrong_names_get_the_nearest() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    for verb in ["log", "cancel", "resume", "report"] {
+    for verb in ["log", "cancel", "resume", "report", "top"] {
         assert!(ends(root, false, verb, 2).contains("no run is named"), "{verb}");
     }
     assert_eq!(works(root, "status"), "there are no runs here\n");
     works(root, "run heat3d --cells 8 --steps 3 --quiet --out runs/heat");
     works(root, "run nstream --length 1000 --iterations 3 --quiet --out elsewhere/deep/nstream");
-    for verb in ["status", "log", "cancel", "resume", "report"] {
+    for verb in ["status", "log", "cancel", "resume", "report", "top"] {
         let refused = ends(root, false, &format!("{verb} haet"), 2);
         assert!(
             refused.contains("there is no run haet") && refused.contains("did you mean heat?"),
