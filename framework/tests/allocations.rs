@@ -4,7 +4,7 @@
 //! Each rank is a thread, so each counts its own allocations.
 
 use rankine::matrix::{BlockCyclic, Form, Matrix, ProcessGrid, Product, Rearrangement};
-use rankine::op::Sum;
+use rankine::op::{Max, Sum};
 use rankine::particles::Columns;
 use rankine::{
     Block, Comm, Field, Grid, Redistribution, Refinement, Requests, Result, Stencil, start_all, testing,
@@ -63,11 +63,18 @@ fn nothing_allocated_in(
     };
     // Each rank is late in its turn: a receive that waits has a record, which one whose message is there does without.
     (0..first).try_for_each(|turn| one(turn % world.size() == world.rank()))?;
-    let before = ALLOCATIONS.get();
-    (0..counted).try_for_each(|_| one(false))?;
-    let allocated = ALLOCATIONS.get() - before;
-    assert_eq!(allocated, 0, "{name}: allocations of rank {} in {counted} rounds", world.rank());
-    Ok(())
+    // A rank that the system lets wait once finds more at a time than it ever did, and keeps the room for that: what grows
+    // so has grown soon, and what is allocated anew in a round never ends.
+    let mut allocated = 0;
+    for _ in 0..5 {
+        let before = ALLOCATIONS.get();
+        (0..counted).try_for_each(|_| one(false))?;
+        allocated = ALLOCATIONS.get() - before;
+        if world.allreduce(allocated, Max)? == 0 {
+            return Ok(());
+        }
+    }
+    panic!("{name}: {allocated} allocations of rank {} in {counted} rounds, again and again", world.rank());
 }
 
 /// On two ranks, in both modes. Lengths in bytes: inside a letter, and lent. Those in between are left as copies when an
