@@ -74,8 +74,7 @@ step the same suite under mpirun of MPICH
 )
 
 step a real Slurm cluster of four nodes
-$cargo test --quiet -p rankine-slurm --features testbed-tests --test testbed
-$cargo test --quiet -p rankine-jobs --features hdf5-parallel,testbed-tests \
+$cargo test --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests \
     --test testbed --test watch --test runs_slurm --test submit_testbed --test doctor_testbed
 
 # Without leaks: rayon keeps the pool that a rank's own thread is a member of (`use_current_thread` says so).
