@@ -23,16 +23,47 @@ pub(crate) fn pass_on(launch: &str) -> String {
     )
 }
 
-/// The lines after the launch.
-pub(crate) fn lines(job: &Job) -> String {
-    let most = job.most_requeues;
-    let run = match (&job.points, &job.run) {
+/// The run's directory, as bash reads it.
+fn place(job: &Job) -> String {
+    match (&job.points, &job.run) {
         (Some(_), _) => "\"$run\"".to_owned(),
         (None, Some(run)) => quote(run),
         (None, None) => ".".to_owned(),
-    };
+    }
+}
+
+/// The lines that start the ranks by `launch`, which leaves their exit code in `$code`; once more where nothing could be
+/// started.
+pub(crate) fn start(job: &Job, launch: &str) -> String {
+    let run = place(job);
     // Under mpirun nobody has said how many CPUs a step may have.
     let cpus = if matches!(job.launcher, Launcher::Mpirun) { "" } else { " --cpus-per-task=1" };
+    let launch: String = launch.lines().map(|line| format!("  {line}\n")).collect();
+    format!(
+        r#"answers() {{
+  timeout 60 srun --overlap --mpi=none --nodes="$SLURM_JOB_NUM_NODES" \
+    --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1{cpus} true
+}}
+told() {{ cat {run}/log/run.txt 2>/dev/null | wc -c; }}
+start() {{
+  code=0
+{launch}}}
+before=$(told)
+for attempt in 1 2 3; do
+  start
+  # A node that clears up after a failure may refuse to start anything: the run has not begun, and the code is not its own.
+  {{ [ "$code" = 1 ] || [ "$code" -gt 6 ]; }} && [ "$code" != 75 ] && [ "$(told)" = "$before" ] && answers || break
+  echo "exit code $code before the run began (attempt $attempt)" >&2
+  sleep 5
+done
+"#
+    )
+}
+
+/// The lines after [`start`].
+pub(crate) fn lines(job: &Job) -> String {
+    let most = job.most_requeues;
+    let run = place(job);
     format!(
         r#"
 job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
@@ -45,8 +76,7 @@ again() {{
 if [ "$code" = 75 ]; then
   # Saved and stopped before its end: it goes on when Slurm starts this job again, unless the file STOP asked for it.
   grep -qs '"why": "stop-file"' {run}/timings.json || again
-elif [ "$code" != 0 ] && ! timeout 60 srun --overlap --mpi=none --nodes="$SLURM_JOB_NUM_NODES" \
-  --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1{cpus} true; then
+elif [ "$code" != 0 ] && ! answers; then
   # Ranks feel that a node has failed before Slurm knows it. Slurm then starts the job again by itself.
   echo "exit code $code, and not every node answers: waiting for Slurm to notice" >&2
   patience=$(scontrol show config | sed -n 's/^SlurmdTimeout *= *\([0-9]*\).*/\1/p')
@@ -92,5 +122,37 @@ mod tests {
             let ended = std::process::Command::new("bash").arg("-c").arg(&script).output().unwrap();
             assert_eq!(ended.status.code().unwrap().to_string(), expected, "{program} {before}: {ended:?}");
         }
+    }
+
+    #[test]
+    fn what_was_not_started_is_started_again() {
+        let folder = std::env::temp_dir().join(format!("rankine-again-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("log")).unwrap();
+        let job = Job { run: Some(folder.display().to_string()), ..Job::new(["rankine"]) };
+        // What the ranks do, whether nodes answer, the exit code, and how often they were started.
+        for (ranks, answer, expected) in [
+            // Nothing could be started, twice.
+            ("[ $(wc -l < n) = 3 ] || code=137", 0, "0 3"),
+            ("code=143", 0, "143 3"),
+            ("code=1", 0, "1 3"),
+            // A node is gone.
+            ("code=137", 1, "137 1"),
+            // The run has begun, or has said what is wrong with it.
+            ("echo begins >> log/run.txt; code=137", 0, "137 1"),
+            ("code=2", 0, "2 1"),
+            ("code=6", 0, "6 1"),
+            ("code=75", 0, "75 1"),
+            ("true", 0, "0 1"),
+        ] {
+            let lines = start(&job, &format!("echo >> n\n{ranks}"));
+            let script = format!(
+                "set -uo pipefail\nSLURM_JOB_NUM_NODES=1\ncd '{}'\nrm -f n log/run.txt\nsleep() {{ :; }}\ntimeout() {{ return {answer}; }}\n\
+                 {lines}echo \"$code $(wc -l < n)\"\n",
+                folder.display()
+            );
+            let ended = std::process::Command::new("bash").arg("-c").arg(&script).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), expected, "{ranks}: {ended:?}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

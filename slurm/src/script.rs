@@ -143,11 +143,13 @@ impl Job {
             let name = if self.launcher == Launcher::Mpirun { "mpirun" } else { "srun" };
             let _ = writeln!(out, "# {name}: {why}.");
         }
-        out.push_str("code=0\n");
-        if self.launcher == Launcher::Mpirun && self.resources.requeue {
-            out.push_str(&again::pass_on(&launch));
-        } else {
-            let _ = writeln!(out, "{launch} || code=$?");
+        let line = format!("{launch} || code=$?\n");
+        match (self.resources.requeue, &self.launcher) {
+            (true, Launcher::Mpirun) => out.push_str(&again::start(self, &again::pass_on(&launch))),
+            (true, Launcher::Srun { .. }) => out.push_str(&again::start(self, &line)),
+            (false, _) => {
+                let _ = write!(out, "code=0\n{line}");
+            }
         }
         Ok(out)
     }
