@@ -75,7 +75,7 @@ step the same suite under mpirun of MPICH
 
 step a real Slurm cluster of four nodes
 $cargo test --quiet $all,rankine-jobs/testbed-tests,rankine-slurm/testbed-tests \
-    --test testbed --test watch --test runs_slurm --test doctor_testbed
+    --test testbed --test watch --test runs_slurm --test doctor_testbed --test submit_testbed
 
 # Without leaks: rayon keeps the pool that a rank's own thread is a member of (`use_current_thread` says so).
 step "memory errors: the Local engine under AddressSanitizer"

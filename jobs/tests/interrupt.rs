@@ -21,6 +21,9 @@ const MARK: &str = "RANKINE_TEST_MARK";
 /// Whoever starts these tests in the background has them, and what they start, ignore Ctrl-C.
 const HEARING: [&str; 2] = ["env", "--default-signal=INT,HUP"];
 
+/// Seconds that mpirun of Open MPI gives ranks between SIGTERM and SIGKILL; it takes all of them, and twice.
+const GRACE: &str = "5";
+
 /// Saves its state; would go on for hours.
 const KEPT: &str = "run heat3d --cells 16 --steps 1000000000 --every 100000 --progress 0.05 --out run";
 /// Has no state to go on from.
@@ -94,6 +97,8 @@ impl Going {
             command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
         }
         command.env("OMPI_MCA_mpi_yield_when_idle", "1");
+        // Time to save, also where others have the cores and the disk.
+        command.env("OMPI_MCA_odls_base_sigkill_timeout", GRACE);
         for name in ["OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_JOB_ID"] {
             command.env_remove(name);
         }
@@ -320,25 +325,33 @@ fn nohup_counts() {
     assert_eq!(going.end().code(), Some(75));
 }
 
-/// mpirun passes none of these on: it sends the ranks SIGTERM, and a second later SIGKILL. A small state is saved by then;
-/// the exit code is mpirun's own.
+/// mpirun passes none of these on: it sends the ranks SIGTERM, and SIGKILL after a time that can be set. The exit code is
+/// mpirun's own.
 #[cfg(feature = "mpi")]
 #[test]
 fn under_mpirun_what_can_be_saved_is_saved() {
-    for (by, _) in ALL {
-        let (going, status) = interrupt(true, KEPT, by);
-        assert!(!status.success(), "{by:?}");
-        going.saved();
-    }
+    std::thread::scope(|all| {
+        for (by, _) in ALL {
+            all.spawn(move || {
+                let (going, status) = interrupt(true, KEPT, by);
+                assert!(!status.success(), "{by:?}");
+                going.saved();
+            });
+        }
+    });
 }
 
 #[cfg(feature = "mpi")]
 #[test]
 fn under_mpirun_nothing_is_left_of_what_cannot_be_saved() {
-    for (by, _) in ALL {
-        let (_, status) = interrupt(true, LOST, by);
-        assert!(!status.success(), "{by:?}");
-    }
+    std::thread::scope(|all| {
+        for (by, _) in ALL {
+            all.spawn(move || {
+                let (_, status) = interrupt(true, LOST, by);
+                assert!(!status.success(), "{by:?}");
+            });
+        }
+    });
 }
 
 #[cfg(feature = "mpi")]

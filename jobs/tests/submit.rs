@@ -64,7 +64,11 @@ impl Site {
 }
 
 fn line<'s>(script: &'s str, head: &str) -> &'s str {
-    script.lines().find(|line| line.starts_with(head)).unwrap_or_else(|| panic!("no {head} in\n{script}"))
+    script
+        .lines()
+        .map(str::trim_start)
+        .find(|line| line.starts_with(head))
+        .unwrap_or_else(|| panic!("no {head} in\n{script}"))
 }
 
 #[test]
@@ -118,7 +122,11 @@ fn a_submitted_run_has_its_directory_before_it_begins() {
     std::fs::write(site.at("job.toml"), job).unwrap();
     let said = site.says("submit job.toml --ranks 2 --out runs/first");
     assert!(said.contains("submitted job 17: runs/first"), "{said}");
-    assert_eq!(files(&site.at("runs")), ["first", "first/job.sh", "first/log", "first/slurm.json"], "{said}");
+    assert_eq!(
+        files(&site.at("runs")),
+        ["first", "first/job.sh", "first/job.toml", "first/log", "first/slurm.json"],
+        "{said}"
+    );
     assert_eq!(json(site.at("runs/first/slurm.json"))["jobs"][0]["id"], 17);
     let script = std::fs::read_to_string(site.at("runs/first/job.sh")).unwrap();
     assert_eq!(script, site.got("got"));
@@ -126,10 +134,14 @@ fn a_submitted_run_has_its_directory_before_it_begins() {
         script.contains("#SBATCH --comment=\"a b\"\n#") || script.contains("#SBATCH --comment=\"a b\"\n"),
         "{script}"
     );
-    assert!(line(&script, "srun").contains("run heat3d --job=job.toml --out=runs/first"), "{script}");
-    // The run may have what is there already.
-    let words = "run --job=job.toml --ranks 2 --out=runs/first";
-    site.says(words);
+    assert!(
+        line(&script, "srun").contains("run heat3d --job=runs/first/job.toml --out=runs/first"),
+        "{script}"
+    );
+    // It was written down as it was, and the run may have what is there already.
+    std::fs::write(site.at("job.toml"), job.replace("steps = 3", "steps = 4")).unwrap();
+    site.says("run --job=runs/first/job.toml --ranks 2 --out=runs/first");
+    assert_eq!(json(site.at("runs/first/progress.json"))["steps"], 3);
     assert!(site.at("runs/first/result.json").exists() && site.at("runs/first/job.sh").exists());
     refused(
         site.rankine(&["submit", "job.toml", "--out", "runs/first"]),

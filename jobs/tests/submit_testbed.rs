@@ -55,7 +55,7 @@ impl Site {
     }
 
     /// Waits for something that the job does.
-    fn until(&self, run: &str, what: &str, done: impl Fn() -> bool) {
+    fn until(&self, run: &str, what: &str, mut done: impl FnMut() -> bool) {
         let began = Instant::now();
         while !done() {
             assert!(
@@ -179,18 +179,31 @@ fn a_sweep_and_its_failed_run(site: &Site) {
     assert!(sums[0] == sums[2] && sums[1] == sums[3] && sums[0] != sums[1], "{table}");
 }
 
-const LONG: &str = "heat3d --cells 29,31,23 --steps 600 --progress 0.1";
+/// Goes on until somebody says where it ends: no test depends on how fast it is.
+const LONG: &str = "long.toml";
+const JOB: &str =
+    "kernel = \"heat3d\"\n[parameters]\ncells = [29, 31, 23]\nsteps = 1000000000\n[run]\nprogress = 0.1\n";
 
-/// The checksum of the long run, never interrupted, on threads.
-fn uninterrupted(site: &Site) -> Value {
-    if !site.at("alone").exists() {
-        site.says(RANKINE, &format!("run {LONG} --ranks 3 --out alone"));
+/// The checksum of as many steps, never interrupted, on threads.
+fn uninterrupted(site: &Site, steps: u64) -> Value {
+    let out = format!("alone-{steps}");
+    if !site.at(&out).exists() {
+        site.says(RANKINE, &format!("run {LONG} --steps {steps} --ranks 3 --out {out} --quiet"));
     }
-    json(&site.at("alone/result.json")).expect("a result")["checksum"].clone()
+    json(&site.at(&out).join("result.json")).expect("a result")["checksum"].clone()
+}
+
+/// Writes down where the run ends, for those of its starts that have not begun.
+fn ends_at(run: &Path, steps: u64) {
+    let file = run.join("run.toml");
+    let text = std::fs::read_to_string(&file).expect("a run that has begun");
+    let line = text.lines().find(|line| line.starts_with("steps = ")).expect("its steps");
+    std::fs::write(run.join("edited"), text.replace(line, &format!("steps = {steps}"))).unwrap();
+    std::fs::rename(run.join("edited"), file).unwrap();
 }
 
 fn three_starts_are_one_run(site: &Site) {
-    let expected = uninterrupted(site);
+    std::fs::write(site.at(LONG), JOB).unwrap();
     // Slurm's signal before the end goes to the ranks under srun, and to the batch script under mpirun.
     let jobs = [("srun", ""), ("mpirun", "--batch ")].map(|(launcher, to)| {
         let run = format!("long-{launcher}");
@@ -198,27 +211,48 @@ fn three_starts_are_one_run(site: &Site) {
             format!("{LONG} --nodes 2 --ranks 2 --requeue --time 10 --launcher {launcher} --out {run}");
         (site.submit(&words), run, to)
     });
-    for start in 0..2 {
-        for (job, run, to) in &jobs {
-            let before = if start == 0 { 0 } else { stopped_at(&site.at(run)) };
-            site.until(run, "progress", || {
-                let (state, step) = progress(&site.at(run));
-                site.restarts(*job) == start && state == "running" && step > before
-            });
-            site.says("scancel", &format!("{to}--signal=USR1 {job}"));
-        }
-        for (job, run, _) in &jobs {
-            site.until(run, "second start", || site.restarts(*job) > start);
-        }
-    }
-    for (job, run, _) in &jobs {
+    for (job, run, to) in &jobs {
+        let path = site.at(run);
+        let first = stop(site, *job, run, to);
+        let second = stop(site, *job, run, to);
+        assert!(second > first, "{run}");
+        let steps = end_at(site, *job, run, to, second + 40);
         let result = site.succeeds(*job, run);
-        assert_eq!(result["checksum"], expected, "{run}");
-        let provenance = json(&site.at(run).join("provenance.json")).unwrap();
-        assert_eq!(provenance["earlier"].as_array().map(Vec::len), Some(2), "{run}: three starts");
+        assert_eq!(result["checksum"], uninterrupted(site, steps), "{run}: {steps} steps");
+        let again = site.restarts(*job) as usize;
+        let provenance = json(&path.join("provenance.json")).unwrap();
+        assert_eq!(provenance["earlier"].as_array().map(Vec::len), Some(again), "{run}");
         let log = site.log(run);
-        assert_eq!(log.matches("SIGUSR1: saved at step").count(), 2, "{log}");
+        assert!(again >= 2 && log.matches("SIGUSR1: saved at step").count() == again, "{again}: {log}");
         assert!(log.contains("verdict   passed"), "{log}");
+    }
+}
+
+/// Signals the job once it has gone on from where it was stopped before; the step at which it stops now.
+fn stop(site: &Site, job: JobId, run: &str, to: &str) -> u64 {
+    let path = site.at(run);
+    let before = stopped_at(&path);
+    site.until(run, "progress", || {
+        let (state, step) = progress(&path);
+        state == "running" && step > before
+    });
+    site.says("scancel", &format!("{to}--signal=USR1 {job}"));
+    site.until(run, "stop", || stopped_at(&path) > before);
+    stopped_at(&path)
+}
+
+/// Has the run end at a step that it is about to reach; which one that was.
+fn end_at(site: &Site, job: JobId, run: &str, to: &str, mut steps: u64) -> u64 {
+    let path = site.at(run);
+    let done = || path.join("result.json").exists();
+    loop {
+        ends_at(&path, steps);
+        site.until(run, "end", || done() || progress(&path).0 == "running" && progress(&path).1 > steps);
+        if done() {
+            return steps;
+        }
+        // It had begun before it was told.
+        steps = stop(site, job, run, to) + 40;
     }
 }
 
@@ -228,21 +262,28 @@ fn stopped_at(run: &Path) -> u64 {
 }
 
 fn a_node_that_fails_costs_nothing(site: &Site) {
-    let expected = uninterrupted(site);
     let words = format!("{LONG} --nodes 2 --ranks 2 --requeue --time 10 --checkpoint-every 40");
     // One after the other: a job that starts again may be given a node that another has just lost and Slurm still trusts.
     for run in ["killed", "cut"] {
+        let path = site.at(run);
         let job = site.submit(&format!("{words} --out {run}"));
-        site.until(run, "checkpoint", || progress(&site.at(run)).1 > 90);
+        site.until(run, "checkpoint", || progress(&path).1 > 90);
         let node = *site.nodes(job).last().unwrap();
         match run {
             "killed" => site.testbed.kill(node).unwrap(),
             _ => site.testbed.cut(node).unwrap(),
         }
+        // Until its ranks have felt it.
+        let mut there = 0;
+        site.until(run, "standstill", || {
+            std::thread::sleep(Duration::from_secs(1));
+            std::mem::replace(&mut there, progress(&path).1) == there
+        });
+        let steps = end_at(site, job, run, "", there + 2000);
         let result = site.succeeds(job, run);
-        assert_eq!(result["checksum"], expected, "{run}");
+        assert_eq!(result["checksum"], uninterrupted(site, steps), "{run}: {steps} steps");
         assert!(site.restarts(job) >= 1, "{run}");
-        let provenance = json(&site.at(run).join("provenance.json")).unwrap();
+        let provenance = json(&path.join("provenance.json")).unwrap();
         assert!(provenance["from_step"].as_u64() >= Some(80), "{run}: {}", provenance["from_step"]);
     }
 }

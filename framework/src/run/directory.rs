@@ -28,7 +28,7 @@ pub(super) const STOP: &str = "STOP";
 pub(super) const WATCH: &str = "watch.json";
 const OURS: [&str; 7] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH, STOP];
 /// What whoever submits a job puts there before the run begins.
-const BEFORE: [&str; 4] = ["slurm.log", "slurm.json", "job.sh", LOG];
+const BEFORE: [&str; 5] = ["slurm.log", "slurm.json", "job.sh", "job.toml", LOG];
 
 /// The directory a run will have, chosen by rank 0. Collective.
 ///

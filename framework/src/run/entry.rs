@@ -269,6 +269,11 @@ impl Job {
         self.file.as_ref()
     }
 
+    /// The job file that was named, unless a run that goes on has its own.
+    pub fn named(&self) -> Option<&JobFile> {
+        self.file.as_ref().filter(|file| Some(file.path()) == self.answer.job.as_deref())
+    }
+
     /// Whether progress and the report are not wanted.
     pub fn quiet(&self) -> bool {
         self.answer.quiet

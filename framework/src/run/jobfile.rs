@@ -202,6 +202,15 @@ impl JobFile {
         Ok(())
     }
 
+    /// One file that means the same, without includes.
+    ///
+    /// # Errors
+    /// A value that TOML cannot hold.
+    pub fn text(&self) -> Result<String> {
+        toml::to_string(&self.content)
+            .map_err(|error| Error::usage(format!("{}: {error}", self.path.display())))
+    }
+
     /// The kernel it is for, where it says so.
     pub fn kernel(&self) -> Option<&str> {
         self.content.get("kernel")?.as_str()

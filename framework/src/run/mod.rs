@@ -12,7 +12,7 @@
 //! result.json       verdict, checksum, rate
 //! out/              what the kernel hands over: fields-000000.h5 …, fields.xdmf, pictures, scalars.csv
 //! ckpt/             the two checkpoints, by turns
-//! slurm.log         what the job wrote to its terminal; job.sh, slurm.json: the script and the jobs; log/ (`rankine submit`)
+//! slurm.log         what the job wrote to its terminal; job.sh, job.toml, slurm.json: the script, its job file, the jobs; log/ (`rankine submit`)
 //! log/              what the run told (run.txt), how far it was when (progress.csv), what each rank said
 //! STOP              not written but looked for: whoever makes it asks the run to save and stop
 //! ```

@@ -157,8 +157,11 @@ fn script(
     }
     let mut words = vec![text(program.as_os_str())?, "run".to_string(), entry.name.to_string()];
     // The launcher says how many ranks, and the place where.
-    for word in job.given(&["ranks", "threads", "out", "overwrite", "resume"]) {
+    for word in job.given(&["ranks", "threads", "out", "overwrite", "resume", "job"]) {
         words.push(text(&word)?);
+    }
+    if let Some(file) = place.file(job) {
+        words.push(format!("--job={}", text(file.as_os_str())?));
     }
     if job.options().threads.is_some() {
         words.push(format!("--threads={}", resources.threads));

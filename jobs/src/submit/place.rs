@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The script.
 pub const SCRIPT: &str = "job.sh";
+/// The job file as it was when it was submitted.
+const FILE: &str = "job.toml";
 /// Numbers of the jobs.
 pub const JOBS: &str = "slurm.json";
 /// What a sweep is.
@@ -103,8 +105,21 @@ impl Place {
                 }
             }
         }
+        if let Some(file) = job.named() {
+            let about = format!(
+                "# {} as it was submitted. Once the run has begun, run.toml counts.",
+                file.path().display()
+            );
+            write_text(path.join(FILE), &format!("{about}\n{}", file.text()?))?;
+        }
         self.path = Some(path);
         Ok(())
+    }
+
+    /// The job file that the job reads: what happens to the one that was submitted does not matter.
+    pub fn file(&self, job: &Job) -> Option<PathBuf> {
+        let named = job.named()?;
+        Some(self.path.as_ref().map_or_else(|| named.path().to_path_buf(), |path| path.join(FILE)))
     }
 
     /// Submits the script and keeps it beside the job's number. A job that Slurm refuses leaves nothing behind.
@@ -116,8 +131,11 @@ impl Place {
         let id = match slurm.submit(script) {
             Ok(id) => id,
             Err(error) => {
+                // Best effort: there is an error on its way already.
+                if self.made.contains(path) {
+                    let _ = std::fs::remove_file(path.join(FILE));
+                }
                 for folder in &self.made {
-                    // Best effort: there is an error on its way already.
                     let _ = std::fs::remove_dir(folder);
                 }
                 return Err(self::slurm(error));
