@@ -6,7 +6,7 @@
 set -eu
 
 build="openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libclang-dev pkg-config"
-test="mpich libmpich-dev hdf5-tools slurmctld slurmd slurm-client munge iproute2 python3-venv mandoc groff zsh fish environment-modules"
+test="mpich libmpich-dev hdf5-tools slurmctld slurmd slurm-client munge iproute2 python3-venv libfaketime mandoc groff zsh fish environment-modules"
 vtk=9.7.2
 
 wanted=$build

@@ -1,13 +1,13 @@
 //! `rankine resume`: goes on with a run from its last checkpoint, as it was started: on threads, under a launcher, or by Slurm.
 
 use crate::runs::{self, Queue, SLURM, State};
-use crate::{forms, run};
+use crate::submit::place::{SCRIPT, note};
+use crate::{forms, run, submit, sweep};
 use rankine::launch::Launcher;
-use rankine::output::files::{failure, write_json};
+use rankine::output::files::failure;
 use rankine::run::show;
 use rankine::{Error, ErrorKind, Result};
 use rankine_slurm::Slurm;
-use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -82,33 +82,35 @@ fn by_slurm(path: &Path, words: &[OsString]) -> Result<()> {
             Error::usage("flags, but the run came from Slurm and goes on by its own script").help(anew)
         );
     }
-    let script = path.join("job.sh");
+    let path = path.canonicalize().map_err(|error| failure("find", path, &error))?;
+    // A run of a sweep has the script of all of them.
+    let task = runs::job_of(&path).and_then(|job| job.task);
+    let folder = path.parent().filter(|_| task.is_some()).unwrap_or(&path);
+    let script = folder.join(SCRIPT);
     let text = std::fs::read_to_string(&script)
         .map_err(|error| failure("read", &script, &error).help(anew.clone()))?;
     // A script that began it in its directory goes on there.
-    let text = match (text.contains("--resume"), text.contains("--out=")) {
-        (false, true) => text.replace("--out=", "--resume=").replace(" --overwrite", ""),
+    let text = match (text.contains("--resume"), task) {
+        (false, None) if text.contains("--out=") => {
+            text.replace("--out=", "--resume=").replace(" --overwrite", "")
+        }
+        (false, Some(_)) => text.replace(" --out \"$run\" --overwrite", " --resume \"$run\""),
         _ => text,
     };
     if !text.contains("--resume") {
         return Err(Error::usage(format!("{} would begin the run anew", script.display())).help(anew));
     }
-    let path = path.canonicalize().map_err(|error| failure("find", path, &error))?;
-    let mut about = runs::file(&path, SLURM);
     if let Some(folder) = runs::file(&path, "provenance.json")["directory"].as_str() {
         std::env::set_current_dir(folder).map_err(|error| failure("go to", Path::new(folder), &error))?;
     }
-    let id = Slurm::new().submit(&text).map_err(|error| Error::new(ErrorKind::Setup, error.to_string()))?;
-    if !about.is_object() {
-        about = json!({});
-    }
-    let mut jobs = about["jobs"].as_array().cloned().unwrap_or_default();
-    jobs.push(json!({ "id": id.0 }));
-    about["jobs"] = Value::Array(jobs);
-    if let Value::Object(fields) = &mut about {
-        fields.remove("cancelled");
-    }
-    write_json(path.join(SLURM), &about)?;
+    let id = match task {
+        Some(task) => sweep::one_again(folder, &text, task)?,
+        None => {
+            let id = Slurm::new().submit(&text).map_err(submit::slurm)?;
+            note(&path, id, None)?;
+            id
+        }
+    };
     show(&format!(
         "submitted job {id}, which goes on with {name}; `rankine status {name}` shows how it stands\n"
     ));

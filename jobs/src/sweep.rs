@@ -6,7 +6,7 @@ use rankine::output::files::{read_json, write_json, write_text};
 use rankine::output::plot::Plot;
 use rankine::run::show;
 use rankine::{Error, Result};
-use rankine_slurm::{JobId, Slurm};
+use rankine_slurm::{JobId, Points, Slurm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -108,8 +108,7 @@ fn resubmit(folder: &Path, dry_run: bool) -> Result<()> {
         show("nothing to submit: every run is done or in the queue\n");
         return Ok(());
     }
-    let numbers: Vec<String> = left.iter().map(ToString::to_string).collect();
-    let runs: Vec<&str> = left.iter().map(|&number| kept.points[number].run.as_str()).collect();
+    let runs: Vec<String> = left.iter().map(|&number| Points::name(number)).collect();
     if dry_run {
         show(&format!("{} of {} runs: {}\n", left.len(), kept.points.len(), runs.join(" ")));
         return Ok(());
@@ -117,6 +116,22 @@ fn resubmit(folder: &Path, dry_run: bool) -> Result<()> {
     let file = folder.join(SCRIPT);
     let script = std::fs::read_to_string(&file)
         .map_err(|error| Error::io(format!("cannot read {}: {error}", file.display())))?;
+    let left: Vec<usize> = left.into_iter().collect();
+    let id = again(folder, &mut kept, &script, &left)?;
+    show(&format!("submitted job {id} of {} runs: {}\n", left.len(), runs.join(" ")));
+    Ok(())
+}
+
+/// Submits one run of a sweep once more, by a script that goes on with it.
+///
+/// # Errors
+/// What Slurm and the system say.
+pub fn one_again(folder: &Path, script: &str, number: usize) -> Result<JobId> {
+    again(folder, &mut open(folder)?, script, &[number])
+}
+
+/// Submits runs of a sweep once more.
+fn again(folder: &Path, kept: &mut Kept, script: &str, runs: &[usize]) -> Result<JobId> {
     // As many at once as in the first place.
     let at_once = script
         .lines()
@@ -124,15 +139,15 @@ fn resubmit(folder: &Path, dry_run: bool) -> Result<()> {
         .and_then(|array| array.split_once('%'))
         .map(|(_, most)| format!("%{most}"))
         .unwrap_or_default();
+    let numbers: Vec<String> = runs.iter().map(ToString::to_string).collect();
     let array = format!("--array={}{at_once}", numbers.join(","));
-    let id = slurm.submit_with(&script, &[&array]).map_err(crate::submit::slurm)?;
+    let id = Slurm::new().submit_with(script, &[&array]).map_err(crate::submit::slurm)?;
     kept.jobs.push(id.0);
-    write_json(folder.join(SWEEP), &kept)?;
-    for &number in &left {
-        note(&folder.join(&kept.points[number].run), id, Some(number))?;
+    write_json(folder.join(SWEEP), kept)?;
+    for &number in runs {
+        note(&folder.join(Points::name(number)), id, Some(number))?;
     }
-    show(&format!("submitted job {id} of {} runs: {}\n", left.len(), runs.join(" ")));
-    Ok(())
+    Ok(id)
 }
 
 /// A run's verdict, or what became of it instead.

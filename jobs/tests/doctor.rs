@@ -3,7 +3,7 @@
 //! with Open MPI or MPICH, it needs the launchers of both. Faults between nodes are in `doctor_testbed`.
 
 // It is shared, and not all of it is used here.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod common;
 
 use common::{Ended, ended, files, rankine};

@@ -1,7 +1,6 @@
 //! `rankine doctor` on a real Slurm cluster of four nodes: slow and cut links, a node out of reach, a folder that is not
-//! shared, srun without the right plugin. Needs root and Slurm; the feature `testbed-tests` says that they are there.
-//!
-//! All nodes are one machine with one clock, so clocks that differ are not provoked here.
+//! shared, srun without the right plugin. Needs root and Slurm; the feature `testbed-tests` says that they are there. Processes
+//! of one node are given another time of day by libfaketime, since all nodes are one machine with one clock.
 
 use rankine_slurm::Testbed;
 use serde_json::Value;
@@ -68,9 +67,8 @@ fn faults_between_nodes_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path();
     let testbed = Testbed::up(4, 2).unwrap_or_else(|error| panic!("{error}"));
-    let look = |words: &[&str]| {
-        report(&run(&testbed, root, &[&SRUN[..], &[RANKINE, "doctor", "--json"], words].concat()))
-    };
+    let look_by = |words: &[&str]| report(&run(&testbed, root, &[&SRUN[..], words].concat()));
+    let look = |words: &[&str]| look_by(&[&[RANKINE, "doctor", "--json"], words].concat());
 
     // A cluster that is well.
     let well = look(&[]);
@@ -128,6 +126,13 @@ fn faults_between_nodes_are_named() {
     assert!(named && cut["faults"].as_u64() > Some(0), "{cut:#}");
     neighbour(&["del"], "rk-n2", "10.77.0.13");
     neighbour(&["del"], "rk-n3", "10.77.0.12");
+
+    // A node whose clock is late.
+    let late = "case $SLURMD_NODENAME in rk-n4) \
+        export LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1) FAKETIME=-90 FAKETIME_DONT_FAKE_MONOTONIC=1 ;; \
+        esac; exec \"$0\" \"$@\"";
+    let late = look_by(&["sh", "-c", late, RANKINE, "doctor", "--json"]);
+    one(&late, "clocks", &["rk-n4 is ", "behind rk-n1", "out of order", "chronyc"]);
 
     // A folder that one node has for itself.
     let pid = std::fs::read_to_string(format!("{TESTBED}/rk-n3.pid")).unwrap();

@@ -1,7 +1,7 @@
 //! Every job file in `jobs/examples`: it is started as the comment on its top says, line by line, made smaller where it would
 //! take long. A file that is added there is run here.
 
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod common;
 
 use common::{ended, files};

@@ -3,7 +3,7 @@
 //! exit code is the documented one (`docs/runs.md`). A full disk is in `resume`.
 #![cfg(feature = "hdf5")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod common;
 
 use common::{files, json, rankine};

@@ -1,7 +1,7 @@
 //! Job files as people write them: named first, with includes and `--set`; their schema against the reader itself; and what
 //! shells and `man` know of the command line.
 
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod common;
 
 use common::{ended, json, rankine, refused};

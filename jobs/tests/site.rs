@@ -1,7 +1,7 @@
 //! What a site installs (`tools/site`): the prefix that its script makes, the module file in a real module system, the Spack recipe
 //! as Python, the container's definition as shell.
 
-#[allow(dead_code, reason = "other tests use the rest")]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod common;
 
 use common::{ended, files};

@@ -349,14 +349,22 @@ fn a_sweep_is_an_array_with_a_run_for_each_point() {
     assert!(std::fs::read(site.at("sweep/steps-seconds.png")).unwrap().starts_with(b"\x89PNG"));
     site.refuses("sweep results sweep --plot steps,power", &["no column power", "wall-value"]);
 
+    // One run alone goes on, with its number.
+    site.command("sbatch", "printf '%s\\n' \"$@\" > args; cat > got; echo 19");
+    site.says("resume sweep/0000");
+    assert_eq!(site.got("args"), "--parsable\n--array=0%3\n");
+    assert_eq!(site.got("got"), script.replace("--out \"$run\" --overwrite", "--resume \"$run\""));
+    assert_eq!(json(site.at("sweep/sweep.json"))["jobs"], serde_json::json!([17, 19]));
+    assert_eq!(json(site.at("sweep/0000/slurm.json"))["jobs"][1], serde_json::json!({"id": 19, "task": 0}));
+
     std::fs::write(site.commands.path().join("queue"), "3\n").unwrap();
     assert_eq!(site.says("sweep resubmit sweep --dry-run"), "1 of 4 runs: 0000\n");
     site.command("sbatch", "printf '%s\\n' \"$@\" > args; cat > got; echo 18");
     site.says("sweep resubmit sweep");
     assert_eq!(site.got("args"), "--parsable\n--array=0%3\n");
     assert_eq!(site.got("got"), script);
-    assert_eq!(json(site.at("sweep/sweep.json"))["jobs"], serde_json::json!([17, 18]));
-    assert_eq!(json(site.at("sweep/0000/slurm.json"))["jobs"][1]["id"], 18);
+    assert_eq!(json(site.at("sweep/sweep.json"))["jobs"], serde_json::json!([17, 19, 18]));
+    assert_eq!(json(site.at("sweep/0000/slurm.json"))["jobs"][2]["id"], 18);
     run_point(&site, "sweep", 0);
     run_point(&site, "sweep", 3);
     std::fs::write(site.commands.path().join("queue"), "").unwrap();

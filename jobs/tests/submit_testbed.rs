@@ -101,7 +101,12 @@ fn submitted_runs_on_four_nodes() {
     slurm_is_asked(&site);
     ranks_have_their_cores(&site);
     a_sweep_and_its_failed_run(&site);
+    std::fs::write(site.at(LONG), JOB).unwrap();
+    // Slurm looks at limits twice a minute.
+    let limited = site.submit(&format!("{LONG} --nodes 2 --ranks 2 --requeue --time 1 --out limited"));
     three_starts_are_one_run(&site);
+    a_limit_is_no_end(&site, limited);
+    preempted_jobs_go_on(&site);
     a_node_that_fails_costs_nothing(&site);
     site.testbed.down().unwrap_or_else(|error| panic!("{error}"));
 }
@@ -203,7 +208,6 @@ fn ends_at(run: &Path, steps: u64) {
 }
 
 fn three_starts_are_one_run(site: &Site) {
-    std::fs::write(site.at(LONG), JOB).unwrap();
     // Slurm's signal before the end goes to the ranks under srun, and to the batch script under mpirun.
     let jobs = [("srun", ""), ("mpirun", "--batch ")].map(|(launcher, to)| {
         let run = format!("long-{launcher}");
@@ -226,6 +230,33 @@ fn three_starts_are_one_run(site: &Site) {
         assert!(again >= 2 && log.matches("SIGUSR1: saved at step").count() == again, "{again}: {log}");
         assert!(log.contains("verdict   passed"), "{log}");
     }
+}
+
+fn a_limit_is_no_end(site: &Site, job: JobId) {
+    let run = "limited";
+    site.until(run, "second start", || site.restarts(job) >= 1);
+    goes_on(site, job, run, stopped_at(&site.at(run)));
+}
+
+/// A job that others take the nodes from is saved by the ranks and started again by Slurm, or by the script.
+fn preempted_jobs_go_on(site: &Site) {
+    let run = "preempted";
+    let job = site.submit(&format!("{LONG} --nodes 4 --ranks-per-node 1 --requeue --time 10 --out {run}"));
+    site.until(run, "progress", || progress(&site.at(run)).1 > 0);
+    site.says("srun", "--partition=urgent --nodes=4 --exclusive --mpi=none true");
+    goes_on(site, job, run, stopped_at(&site.at(run)));
+}
+
+/// The job was saved at a step and is what one without interruption comes to.
+fn goes_on(site: &Site, job: JobId, run: &str, saved: u64) {
+    assert!(saved > 0, "{}", site.log(run));
+    let steps = end_at(site, job, run, "", saved + 40);
+    let result = site.succeeds(job, run);
+    assert_eq!(result["checksum"], uninterrupted(site, steps), "{run}: {steps} steps");
+    let provenance = json(&site.at(run).join("provenance.json")).unwrap();
+    let starts = provenance["earlier"].as_array().map_or(0, Vec::len);
+    assert!(starts >= 1 && starts == site.restarts(job) as usize, "{run}: {starts}");
+    assert!(site.log(run).matches(": saved at step").count() == starts, "{}", site.log(run));
 }
 
 /// Signals the job once it has gone on from where it was stopped before; the step at which it stops now.

@@ -157,11 +157,16 @@ JobCompType=jobcomp/none
 JobRequeue=1
 KillWait=5
 SlurmdTimeout=15
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 EOF
   for i in $(seq "$nodes"); do
     echo "NodeName=rk-n$i NodeAddr=$NET.$((10 + i)) CPUs=$cpus RealMemory=4000 State=UNKNOWN"
   done >>"$CONF"
-  echo "PartitionName=debug Nodes=rk-n[1-$nodes] Default=YES MaxTime=INFINITE State=UP" >>"$CONF"
+  # Jobs of `urgent` take nodes from those of `debug`, which hear SIGTERM and have half a minute.
+  local all="Nodes=rk-n[1-$nodes] MaxTime=INFINITE State=UP"
+  echo "PartitionName=debug $all Default=YES PriorityTier=1 GraceTime=30" >>"$CONF"
+  echo "PartitionName=urgent $all PriorityTier=2" >>"$CONF"
   # slurmstepd names its PMIx folder by job, not by node: on one file system, nodes would collide.
   echo "PMIxCliTmpDirBase=$DIR/pmix" >"$DIR/mpi.conf"
   # Each node sees this file as its /etc/hosts; the machine's own file stays as it is.
