@@ -12,7 +12,7 @@ use super::provenance::{Provenance, now};
 use super::rate::Rate;
 use super::report::{Reporter, Silent, Stopped, Summary};
 use super::times::Readings;
-use super::{account, cores, memory, parameters};
+use super::{account, cores, memory, parameters, results};
 use crate::checkpoint::Every;
 use crate::comm::Comm;
 use crate::error::{Error, ErrorKind, Result};
@@ -428,7 +428,7 @@ impl<K: Kernel> Run<K> {
         };
         let written = match (path, provenance) {
             (Some(path), Some(provenance)) if comm.rank() == 0 => {
-                write_results(path, provenance, &summary, account.as_ref())
+                results::write(path, provenance, &summary, account.as_ref())
             }
             _ => Ok(()),
         };
@@ -464,70 +464,6 @@ struct Place {
     step: u64,
     /// Whether the kernel has said that it is done.
     broke: bool,
-}
-
-fn write_results(
-    path: &Path,
-    mut provenance: Provenance,
-    summary: &Summary,
-    account: Option<&account::Account>,
-) -> Result<()> {
-    write_json(
-        path.join(directory::TIMINGS),
-        &serde_json::json!({
-            "kernel": summary.kernel,
-            "ranks": summary.ranks,
-            "threads": summary.threads,
-            "steps": summary.steps,
-            "seconds": summary.times,
-            "traffic": summary.traffic,
-            "peak_memory": summary.peak_memory,
-            "rate": summary.rate,
-            "stopped": summary.stopped,
-            "by_rank": account.map(|account| &account.by_rank),
-            "sent": account.map(|account| &account.sent),
-            "allocation": account.map(|account| &account.allocation),
-        }),
-    )?;
-    provenance.ended = Some(now());
-    write_json(path.join(directory::PROVENANCE), &provenance)?;
-    if summary.stopped.is_some() {
-        return Ok(());
-    }
-    write_json(
-        path.join(directory::RESULT),
-        &serde_json::json!({
-            "kernel": summary.kernel,
-            "verdict": summary.verdict.word().to_lowercase(),
-            "checks": summary.verdict.checks(),
-            "why": match &summary.verdict { Verdict::NotChecked(why) => Some(why), _ => None },
-            "checksum": summary.checksum,
-            "steps": summary.steps,
-            "rate": summary.rate,
-            "quoted": summary.quoted,
-            "parameters": summary.parameters,
-        }),
-    )
-}
-
-impl Summary {
-    /// The error of an answer that is wrong ([`ErrorKind::Verification`]), for exit codes; rank 0's alone has words.
-    ///
-    /// # Errors
-    /// If the verdict is [`Verdict::Failed`].
-    pub fn verified(&self, rank: usize) -> Result<()> {
-        let Verdict::Failed(checks) = &self.verdict else { return Ok(()) };
-        if rank != 0 {
-            return Err(Error::new(ErrorKind::Elsewhere, "the verification failed"));
-        }
-        let wrong: Vec<String> =
-            checks.iter().filter(|check| !check.holds()).map(ToString::to_string).collect();
-        Err(Error::new(
-            ErrorKind::Verification,
-            format!("{}: the answer is wrong: {}", self.kernel, wrong.join("; ")),
-        )
-        .help("the files are written; compare them with a run on one rank"))
-    }
 }
 
 #[cfg(test)]

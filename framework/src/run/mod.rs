@@ -39,6 +39,7 @@ mod progress;
 mod provenance;
 mod rate;
 mod report;
+mod results;
 mod scalars;
 mod schema;
 mod terminal;

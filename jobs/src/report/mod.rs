@@ -78,7 +78,8 @@ fn head(name: &str, seen: &Seen, provenance: &Value) -> String {
     };
     let on = match (seen.ranks, provenance["threads"].as_u64(), provenance["engine"].as_str()) {
         (Some(ranks), Some(threads), Some(engine)) => {
-            format!(" on {ranks} ranks of {threads} threads ({engine} engine)")
+            let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            format!(" on {} of {} ({engine} engine)", plural(ranks, "rank"), plural(threads, "thread"))
         }
         _ => String::new(),
     };

@@ -31,6 +31,14 @@ fn short(value: f64) -> String {
     }
 }
 
+/// Round numbers from 0 to `most`, four to six of them.
+fn round_numbers(most: f64) -> impl Iterator<Item = f64> {
+    let power = 10f64.powf((most / 5.0).log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0].map(|n| n * power).into_iter().find(|step| most / step < 5.999);
+    let step = step.unwrap_or(10.0 * power);
+    (0..=(most / step + 1e-9) as u32).map(move |n| f64::from(n) * step)
+}
+
 /// Curves over one axis from 0: pieces are not joined.
 pub fn curve(about: &str, axes: [&str; 2], pieces: &[Vec<(f64, f64)>]) -> String {
     let points = || pieces.iter().flatten();
@@ -44,9 +52,8 @@ pub fn curve(about: &str, axes: [&str; 2], pieces: &[Vec<(f64, f64)>]) -> String
     let y = |value: f64| height - bottom - (height - top - bottom) * value / high;
     let mut svg = String::new();
     // Writing to a String cannot fail.
-    for i in 0..=4 {
-        let part = f64::from(i) / 4.0;
-        let (across, up) = (x(wide * part), y(high * part));
+    for value in round_numbers(high) {
+        let up = y(value);
         let _ = writeln!(
             svg,
             "<line x1=\"{LEFT}\" y1=\"{up:.1}\" x2=\"{:.1}\" y2=\"{up:.1}\" stroke=\"#e3e6ea\" />",
@@ -57,13 +64,16 @@ pub fn curve(about: &str, axes: [&str; 2], pieces: &[Vec<(f64, f64)>]) -> String
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 6.0,
             up + 4.0,
-            short(high * part)
+            short(value)
         );
+    }
+    for value in round_numbers(wide) {
+        let across = x(value);
         let _ = writeln!(
             svg,
             "<text x=\"{across:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             height - bottom + 17.0,
-            short(wide * part)
+            short(value)
         );
     }
     for piece in pieces {
@@ -139,8 +149,7 @@ pub fn bars(about: &str, unit: &str, names: &[&str], rows: &[(String, Vec<f64>)]
             x += wide;
         }
     }
-    for i in 0..=4 {
-        let value = most * f64::from(i) / 4.0;
+    for value in round_numbers(most) {
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} {}</text>",
@@ -250,6 +259,27 @@ mod tests {
         assert_eq!(widest, 1, "{}", all[1]);
         assert_eq!(all[0].matches("<polyline").count(), 2);
         assert_eq!(all[2].matches("fill-opacity").count(), 4);
+    }
+
+    #[test]
+    fn numbers_along_an_axis_are_round() {
+        for (most, expected) in [
+            (0.457, "0 0.1 0.2 0.3 0.4"),
+            (400.0, "0 100 200 300 400"),
+            (1.0, "0 0.2 0.4 0.6 0.8 1"),
+            (5.9e8, "0 1.0e8 2.0e8 3.0e8 4.0e8 5.0e8"),
+            (7.0, "0 2 4 6"),
+            (13.0, "0 2.5 5 7.5 10 12.5"),
+        ] {
+            let all: Vec<String> = round_numbers(most).map(short).collect();
+            assert_eq!(all.join(" "), expected);
+        }
+        for power in -300..300 {
+            for digits in 1..100 {
+                let most = f64::from(digits) * 10f64.powi(power);
+                assert!((4..=6).contains(&round_numbers(most).count()), "{most}");
+            }
+        }
     }
 
     #[test]
