@@ -263,7 +263,7 @@ fn submit_shows_the_script() {
         "#SBATCH --nodes=4",
         "#SBATCH --ntasks=8",
         "#SBATCH --cpus-per-task=2",
-        "run heat3d --cells=32 --job=job.toml",
+        "run heat3d --cells=32 --job=runs/heat3d-",
     ] {
         assert!(script.contains(line), "{line}\n{script}");
     }
