@@ -123,7 +123,7 @@ fn heat_on_four_nodes_is_heat_on_threads() {
     assert!(output.status.success(), "{text}");
     let id = text
         .split_whitespace()
-        .find_map(|word| word.trim_end_matches(';').parse().ok())
+        .find_map(|word| word.trim_end_matches([':', ';']).parse().ok())
         .map(JobId)
         .expect(&text);
     let state = testbed.slurm().wait(id, Duration::from_secs(240)).unwrap_or_else(|error| panic!("{error}"));
