@@ -138,8 +138,16 @@ fn a_submitted_run_has_its_directory_before_it_begins() {
         line(&script, "srun").contains("run heat3d --job=runs/first/job.toml --out=runs/first"),
         "{script}"
     );
-    // It was written down as it was, and the run may have what is there already.
+    // A job that waits is not given another's.
     std::fs::write(site.at("job.toml"), job.replace("steps = 3", "steps = 4")).unwrap();
+    let words = ["submit", "job.toml", "--out", "runs/first"];
+    refused(
+        site.rankine(&words),
+        "another",
+        4,
+        &["runs/first/job.toml", "another job", "choose another directory"],
+    );
+    // It was written down as it was, and the run may have what is there already.
     site.says("run --job=runs/first/job.toml --ranks 2 --out=runs/first");
     assert_eq!(json(site.at("runs/first/progress.json"))["steps"], 3);
     assert!(site.at("runs/first/result.json").exists() && site.at("runs/first/job.sh").exists());
@@ -168,6 +176,18 @@ fn what_slurm_refuses_leaves_nothing() {
         assert_eq!(refused.code, 3, "{}", refused.stderr);
         assert!(refused.stderr.contains("invalid partition specified: nope"), "{}", refused.stderr);
         assert!(files(site.root.path()).is_empty(), "{:?}", files(site.root.path()));
+    }
+    // A folder that is there stays as it is, with its job file.
+    std::fs::create_dir(site.at("there")).unwrap();
+    std::fs::write(site.at("j.toml"), "kernel = \"heat3d\"\n[parameters]\nsteps = 3\n").unwrap();
+    let words = ["submit", "j.toml", "--out", "there", "--overwrite"];
+    for earlier in ["", "# another one\n"] {
+        if !earlier.is_empty() {
+            std::fs::write(site.at("there/job.toml"), earlier).unwrap();
+        }
+        assert_eq!(ended(site.rankine(&words)).code, 3);
+        let kept = std::fs::read_to_string(site.at("there/job.toml")).unwrap_or_default();
+        assert_eq!((kept.as_str(), files(&site.at("there")).len()), (earlier, earlier.len().min(1)));
     }
     site.command("sbatch", "echo \"sbatch: Job 18 to start at now $*\" >&2; cat > /dev/null");
     assert!(site.says("submit heat3d --out other --check").contains("Job 18 to start at now --test-only"));

@@ -44,15 +44,16 @@ pub(crate) fn start(job: &Job, launch: &str) -> String {
   timeout 60 srun --overlap --mpi=none --nodes="$SLURM_JOB_NUM_NODES" \
     --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1{cpus} true
 }}
-told() {{ cat {run}/log/run.txt 2>/dev/null | wc -c; }}
+# Changes when the run begins; opened, so that no file system answers from memory.
+begun() {{ cat {run}/provenance.json 2>/dev/null | cksum; }}
 start() {{
   code=0
 {launch}}}
-before=$(told)
+before=$(begun)
 for attempt in 1 2 3; do
   start
   # A node that clears up after a failure may refuse to start anything: the run has not begun, and the code is not its own.
-  {{ [ "$code" = 1 ] || [ "$code" -gt 6 ]; }} && [ "$code" != 75 ] && [ "$(told)" = "$before" ] && answers || break
+  {{ [ "$code" = 1 ] || [ "$code" -gt 6 ]; }} && [ "$code" != 75 ] && [ "$(begun)" = "$before" ] && answers || break
   echo "exit code $code before the run began (attempt $attempt)" >&2
   sleep 5
 done
@@ -126,9 +127,8 @@ mod tests {
 
     #[test]
     fn what_was_not_started_is_started_again() {
-        let folder = std::env::temp_dir().join(format!("rankine-again-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("log")).unwrap();
-        let job = Job { run: Some(folder.display().to_string()), ..Job::new(["rankine"]) };
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job { run: Some(folder.path().display().to_string()), ..Job::new(["rankine"]) };
         // What the ranks do, whether nodes answer, the exit code, and how often they were started.
         for (ranks, answer, expected) in [
             // Nothing could be started, twice.
@@ -138,7 +138,7 @@ mod tests {
             // A node is gone.
             ("code=137", 1, "137 1"),
             // The run has begun, or has said what is wrong with it.
-            ("echo begins >> log/run.txt; code=137", 0, "137 1"),
+            ("echo begins >> provenance.json; code=137", 0, "137 1"),
             ("code=2", 0, "2 1"),
             ("code=6", 0, "6 1"),
             ("code=75", 0, "75 1"),
@@ -146,13 +146,12 @@ mod tests {
         ] {
             let lines = start(&job, &format!("echo >> n\n{ranks}"));
             let script = format!(
-                "set -uo pipefail\nSLURM_JOB_NUM_NODES=1\ncd '{}'\nrm -f n log/run.txt\nsleep() {{ :; }}\ntimeout() {{ return {answer}; }}\n\
+                "set -uo pipefail\nSLURM_JOB_NUM_NODES=1\ncd '{}'\nrm -f n provenance.json\nsleep() {{ :; }}\ntimeout() {{ return {answer}; }}\n\
                  {lines}echo \"$code $(wc -l < n)\"\n",
-                folder.display()
+                folder.path().display()
             );
             let ended = std::process::Command::new("bash").arg("-c").arg(&script).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), expected, "{ranks}: {ended:?}");
         }
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

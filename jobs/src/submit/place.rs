@@ -31,6 +31,8 @@ pub struct Place {
     resumes: bool,
     /// Folders that were not there, the deepest first.
     made: Vec<PathBuf>,
+    /// What stood in the job file of the directory before it was written, if it was.
+    replaced: Option<Option<String>>,
 }
 
 impl Place {
@@ -64,12 +66,21 @@ impl Place {
                 "take it out of the file and give --out here",
             );
         }
-        let mut place = Place { path: None, points, resumes: options.resume.is_some(), made: Vec::new() };
+        let resumes = options.resume.is_some();
+        let mut place = Place { path: None, points, resumes, made: Vec::new(), replaced: None };
         place.path = match (&options.resume, options.no_output) {
             (Some(run), _) => Some(run.clone()),
             (None, true) => None,
             (None, false) => Some(place.reserve(job, entry.name, false)?),
         };
+        if let (Some(path), Some(text)) = (&place.path, frozen(job)?) {
+            let there = std::fs::read_to_string(path.join(FILE)).ok();
+            if there.is_some_and(|there| there != text) && !options.overwrite {
+                let file = path.join(FILE);
+                return Err(Error::io(format!("{} belongs to another job for this directory", file.display()))
+                    .help("choose another directory with --out; if that job is not in the queue any more, remove the file"));
+            }
+        }
         Ok(place)
     }
 
@@ -105,12 +116,9 @@ impl Place {
                 }
             }
         }
-        if let Some(file) = job.named() {
-            let about = format!(
-                "# {} as it was submitted. Once the run has begun, run.toml counts.",
-                file.path().display()
-            );
-            write_text(path.join(FILE), &format!("{about}\n{}", file.text()?))?;
+        if let Some(text) = frozen(job)? {
+            self.replaced = Some(std::fs::read_to_string(path.join(FILE)).ok());
+            write_text(path.join(FILE), &text)?;
         }
         self.path = Some(path);
         Ok(())
@@ -132,8 +140,10 @@ impl Place {
             Ok(id) => id,
             Err(error) => {
                 // Best effort: there is an error on its way already.
-                if self.made.contains(path) {
-                    let _ = std::fs::remove_file(path.join(FILE));
+                match &self.replaced {
+                    Some(Some(earlier)) => drop(write_text(path.join(FILE), earlier)),
+                    Some(None) => drop(std::fs::remove_file(path.join(FILE))),
+                    None => {}
                 }
                 for folder in &self.made {
                     let _ = std::fs::remove_dir(folder);
@@ -207,6 +217,12 @@ impl Place {
             }
         }
     }
+}
+
+/// The job file as it is now, for the job to read; none where there is none, or a run that goes on has its own.
+fn frozen(job: &Job) -> Result<Option<String>> {
+    let about = "# The job file as it was submitted. Once the run has begun, run.toml counts.\n";
+    job.named().map(|file| Ok(format!("{about}{}", file.text()?))).transpose()
 }
 
 /// Adds a job to those of a run.

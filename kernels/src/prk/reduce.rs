@@ -33,7 +33,7 @@ pub struct Vectors {
     done: u64,
 }
 
-/// Elements of a piece for each thread: of smaller ones, meeting costs more than the cache saves; of larger ones, the other way about.
+/// Elements of a piece for each thread: for smaller ones, ranks meet too often; larger ones fall out of the cache.
 const PIECE: usize = 1 << 16;
 
 impl Kernel for Reduce {
