@@ -370,6 +370,7 @@ fn a_sweep_is_an_array_with_a_run_for_each_point() {
     site.refuses("sweep results sweep --plot steps,power", &["no column power", "wall-value"]);
 
     // One run alone goes on, with its number.
+    site.command("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
     site.command("sbatch", "printf '%s\\n' \"$@\" > args; cat > got; echo 19");
     site.says("resume sweep/0000");
     assert_eq!(site.got("args"), "--parsable\n--array=0%3\n");
