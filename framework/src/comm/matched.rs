@@ -146,8 +146,10 @@ impl Comm {
     pub fn mprobe<T: Element>(&self, source: impl Into<Source>, tag: impl Into<Tag>) -> Result<Message<T>> {
         let place = Location::caller();
         let (from, tagged) = self.check_source("mprobe", source.into(), tag.into(), place)?;
-        let _in = self.inner.within(&"mprobe", place, self.inner.probing(T::KIND, from, tagged));
-        let matched = self.engine().mprobe(from, tagged, T::KIND);
+        let matched = {
+            let _in = self.inner.within(&"mprobe", place, self.inner.probing(T::KIND, from, tagged));
+            self.engine().mprobe(from, tagged, T::KIND)
+        };
         self.inner.matched(&matched, place);
         let matched = matched.map_err(|fault| self.fault("mprobe", place, fault, named::<T>()))?;
         Message::of(self, "mprobe", place, matched)

@@ -143,8 +143,10 @@ impl Comm {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv", source.into(), tag.into(), place)?;
         let trace = self.inner.receiving(T::KIND, from, tagged, place);
-        let _in = self.inner.within(&"recv", place, trace.need());
-        let outcome = self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged);
+        let outcome = {
+            let _in = self.inner.within(&"recv", place, trace.need());
+            self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged)
+        };
         self.inner.arrived(&trace, &outcome);
         let envelope = outcome
             .and_then(|envelope| whole::<T>(envelope))
@@ -172,8 +174,10 @@ impl Comm {
         place: Place,
     ) -> Result<(Vec<T>, Status)> {
         let trace = self.inner.receiving(T::KIND, from, tagged, place);
-        let _in = self.inner.within(call, place, trace.need());
-        let outcome = self.inner.engine.recv_parcel(from, tagged);
+        let outcome = {
+            let _in = self.inner.within(call, place, trace.need());
+            self.inner.engine.recv_parcel(from, tagged)
+        };
         self.inner.came(&trace, &outcome);
         let (data, envelope) = outcome.map_err(|fault| self.fault(call, place, fault, named::<T>()))?;
         Ok((data, Status::of::<T>(envelope)))

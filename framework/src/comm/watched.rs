@@ -180,7 +180,8 @@ impl Inner {
         Need::new(What::Probe, key, 0).element(kind.code())
     }
 
-    /// What a receive ended with.
+    /// What a receive ended with; after its call. Within, the message would be counted as taken while its rank is still
+    /// shown to need it: who looks just then sees a rank that waits for what never comes.
     #[inline(always)]
     pub fn arrived(&self, trace: &Trace, outcome: &Outcome<Envelope>) {
         if trace.need.what() == What::Message && (trace.need.key.is_wild() || trace.need.is_risked()) {
@@ -246,7 +247,7 @@ impl Inner {
         self.watch.count(Key::new(Class::Strayed, self.context, Some(source), Some(tag)), 0, place);
     }
 
-    /// What a matched probe ended with: it takes a message, of another kind too.
+    /// What a matched probe ended with: it takes a message, of another kind too. After its call, as [`Inner::arrived`].
     pub fn matched(&self, outcome: &Outcome<Matched>, place: Place) {
         match outcome {
             Ok(matched) => self.strayed(matched.envelope().source, matched.envelope().tag, place),

@@ -2,7 +2,7 @@
 //!
 //! The rank writes, a store or two a call; the watch of its process reads, without a lock. `epoch` is odd inside a call and
 //! moves on at its beginning and its end, so a reader that finds it unchanged has read one call's words. While it stays
-//! the same the rank has done nothing: neither sent nor received nor entered anything.
+//! the same the rank has done nothing: neither sent nor received nor entered anything. So what a call has taken is counted after it.
 
 use super::fixed::Fixed;
 use super::key::{CONTEXTS, Key};

@@ -65,8 +65,10 @@ impl Comm {
         let (from, tagged) = self.check_source("recv_value", source.into(), tag.into(), place)?;
         let (bytes, envelope) = {
             let trace = self.inner.receiving(Byte::KIND, from, tagged, place);
-            let _in = self.inner.within(&"recv_value", place, trace.need());
-            let outcome = self.inner.engine.recv_parcel::<Byte>(from, tagged);
+            let outcome = {
+                let _in = self.inner.within(&"recv_value", place, trace.need());
+                self.inner.engine.recv_parcel::<Byte>(from, tagged)
+            };
             self.inner.came(&trace, &outcome);
             outcome.map_err(|fault| self.fault("recv_value", place, fault, NAMED))?
         };
@@ -164,8 +166,10 @@ impl<T: DeserializeOwned> ValueRecv<T> {
     pub fn wait(self) -> Result<(T, Status)> {
         let place = Location::caller();
         let trace = self.comm.receiving(Byte::KIND, self.from, self.tagged, place);
-        let _in = self.comm.within(&"wait", place, trace.need());
-        let outcome = self.comm.engine.recv_parcel::<Byte>(self.from, self.tagged);
+        let outcome = {
+            let _in = self.comm.within(&"wait", place, trace.need());
+            self.comm.engine.recv_parcel::<Byte>(self.from, self.tagged)
+        };
         self.comm.came(&trace, &outcome);
         self.read("wait", outcome, place)
     }

@@ -86,9 +86,11 @@ impl Comm {
         let place = Location::caller();
         let (from, tagged) = self.check_source("recv_view", source.into(), tag.into(), place)?;
         let trace = self.inner.receiving(T::KIND, from, tagged, place);
-        let _in = self.inner.within(&"recv_view", place, trace.need());
         let recv = |data: &mut [T]| {
-            let outcome = self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged);
+            let outcome = {
+                let _in = self.inner.within(&"recv_view", place, trace.need());
+                self.inner.engine.recv(bytemuck::cast_slice_mut(data), T::KIND, from, tagged)
+            };
             self.inner.arrived(&trace, &outcome);
             outcome
                 .and_then(whole::<T>)
