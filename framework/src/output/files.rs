@@ -37,7 +37,11 @@ impl Part {
     /// A path without a file name, a folder that is not there or cannot be written.
     pub fn create_there(path: impl Into<PathBuf>) -> Result<Part> {
         let path = path.into();
-        let part = part_of(&path)?;
+        Part::create_as(part_of(&path)?, path)
+    }
+
+    /// `part`, to become `path`.
+    fn create_as(part: PathBuf, path: PathBuf) -> Result<Part> {
         if path.is_dir() {
             return Err(Error::io(format!("cannot write {}: it is a folder", path.display()))
                 .help("give the name of a file"));
@@ -149,7 +153,10 @@ pub fn make_folder(folder: &Path) -> Result<()> {
 /// # Errors
 /// What the system says, with the path.
 pub fn write_bytes(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<()> {
-    let part = Part::create_there(path)?;
+    fill(Part::create_there(path)?, bytes)
+}
+
+fn fill(part: Part, bytes: &[u8]) -> Result<()> {
     File::options()
         .write(true)
         .open(part.part())
@@ -165,14 +172,23 @@ pub fn write_bytes(path: impl Into<PathBuf>, bytes: &[u8]) -> Result<()> {
 pub fn write_secret(path: impl Into<PathBuf>, value: &impl Serialize) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let path = path.into();
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|error| Error::io(format!("cannot write {} as JSON: {error}", path.display())))?;
+    let text = json(&path, value)?;
     let part = Part::create_there(path)?;
     fs::set_permissions(part.part(), fs::Permissions::from_mode(0o600))
-        .and_then(|()| File::options().write(true).open(part.part()))
-        .and_then(|mut file| file.write_all(&text))
         .map_err(|error| failure("write", part.path(), &error))?;
-    part.commit()
+    fill(part, text.as_bytes())
+}
+
+/// As [`write_json`], for a file that other ranks may be writing, too: each has its own half-written one, and the last
+/// to finish wins.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_json_beside(path: impl Into<PathBuf>, rank: usize, value: &impl Serialize) -> Result<()> {
+    let path = path.into();
+    let text = json(&path, value)?;
+    let part = part_of(&path)?.with_extension(format!("{rank}.part"));
+    fill(Part::create_as(part, path)?, text.as_bytes())
 }
 
 /// Writes a text file into a folder that is there, whole or not at all.
@@ -190,10 +206,15 @@ pub fn write_text(path: impl Into<PathBuf>, text: &str) -> Result<()> {
 /// What the system says, with the path; a value that JSON cannot hold.
 pub fn write_json(path: impl Into<PathBuf>, value: &impl Serialize) -> Result<()> {
     let path = path.into();
+    let text = json(&path, value)?;
+    write_text(path, &text)
+}
+
+fn json(path: &Path, value: &impl Serialize) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::io(format!("cannot write {} as JSON: {error}", path.display())))?;
     text.push('\n');
-    write_text(path, &text)
+    Ok(text)
 }
 
 /// Reads a JSON file.

@@ -219,7 +219,7 @@ impl<K: Kernel> Run<K> {
                 if let Some(path) = failed {
                     logbook::failed(path, &error);
                     if ticker.is_none() {
-                        progress::failed(path);
+                        progress::failed(path, comm.rank());
                     }
                 }
                 tracing::error!(step = at.step, "{error}");

@@ -6,7 +6,7 @@ use super::rate::Rate;
 use super::report::{Progress, Reporter};
 use crate::error::Result;
 use crate::kernel::Work;
-use crate::output::files::{read_json, write_json};
+use crate::output::files::{read_json, write_json, write_json_beside};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -133,16 +133,18 @@ impl<'r> Ticker<'r> {
     }
 }
 
-/// Notes in the file that the run has failed, from a rank other than 0, which may be gone before it can; best effort.
-pub(super) fn failed(directory: &Path) {
+/// Notes in the file that the run has failed, from a rank other than 0, which may be gone before it can, or write the
+/// same at the same time; best effort.
+pub(super) fn failed(directory: &Path, rank: usize) {
     let file = directory.join(PROGRESS);
     let Ok(mut progress) = read_json::<serde_json::Map<String, serde_json::Value>>(&file) else { return };
     progress.insert("state".to_string(), "failed".into());
-    let _ = write_json(file, &progress);
+    let _ = write_json_beside(file, rank, &progress);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::Silent;
     use super::*;
     use std::sync::Mutex;
 
@@ -181,5 +183,31 @@ mod tests {
         assert!(last.to_string().starts_with("k: step 1000 of 1000 (100%), "), "{last}");
         let file = std::fs::read_to_string(folder.path().join(PROGRESS)).unwrap();
         assert!(file.contains("\"finished\"") && file.contains("\"step\": 1000"), "{file}");
+    }
+
+    #[test]
+    fn ranks_that_fail_together_leave_one_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let begin = || {
+            Ticker::new(
+                "k",
+                Work::of(10.0, "cells"),
+                (0, Some(1000)),
+                &Silent,
+                (Some(folder.path()), Holder::default()),
+                Duration::from_secs(60),
+            )
+        };
+        for _ in 0..100 {
+            begin().begin().unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| begin().fail(7));
+                scope.spawn(|| failed(folder.path(), 1));
+                scope.spawn(|| failed(folder.path(), 2));
+            });
+            let file: serde_json::Value = read_json(&folder.path().join(PROGRESS)).unwrap();
+            assert_eq!((&file["state"], &file["steps"]), (&"failed".into(), &1000.into()), "{file}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written stays");
+        }
     }
 }
