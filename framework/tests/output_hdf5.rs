@@ -254,6 +254,51 @@ fn other_programs_files_can_be_read() {
 }
 
 #[test]
+fn a_process_started_meanwhile_keeps_no_file_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h5");
+    let children = std::sync::Mutex::new(Vec::new());
+    ranks([1, 3], |world| {
+        let mine = layout(world, 0, 0)?;
+        let data = storage(&mine, 0, |cell| cell as i32);
+        let mut file = Writer::create(world, &path)?;
+        file.write("u", &Slab::new(&data, mine)?)?;
+        if world.rank() == 0 {
+            children.lock().unwrap().push(Command::new("sleep").arg("60").spawn().unwrap());
+        }
+        file.finish()?;
+        Reader::open(world, &path, None).map(drop)
+    });
+    for mut child in children.into_inner().unwrap() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_locked_for_a_moment_is_waited_for() {
+    use rustix::fs::{FlockOperation, flock};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zoo.h5");
+    zoo(&path);
+    let holder = std::fs::File::open(&path).unwrap();
+    let open = |world: &Comm| Reader::open(world, &path, Some("packed")).map(drop);
+    for size in [1, 3] {
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
+        let error = try_ranks(size, true, open).unwrap_err();
+        assert_eq!((error.exit_code(), error.rank()), (4, Some(0)));
+        assert!(error.to_string().contains("another program has it open"), "{error}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                flock(&holder, FlockOperation::Unlock).unwrap();
+            });
+            try_ranks(size, true, open).unwrap();
+        });
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_said_clearly() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

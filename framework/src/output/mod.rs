@@ -24,7 +24,7 @@ mod font;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 #[cfg(not(feature = "hdf5"))]
-#[path = "hdf5_absent.rs"]
+#[path = "hdf5/absent.rs"]
 mod hdf5;
 mod input;
 pub mod npy;

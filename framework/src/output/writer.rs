@@ -373,13 +373,16 @@ pub(super) fn trouble(verb: &str, path: &Path, dataset: Option<&str>, said: &str
     if let Some(dataset) = dataset {
         place = format!("{place}:/{}", dataset.trim_start_matches('/'));
     }
+    let (locked, unlockable) = (hdf5::locked(said), said.contains("lock file"));
     // The library wraps the system's words in much else.
     let system = said.split_once("error message = '").and_then(|(_, rest)| rest.split_once('\''));
     let said = system.map_or(said, |(words, _)| words);
     let error = Error::io(format!("cannot {verb} {place}: {said}"));
     let lower = said.to_lowercase();
-    if lower.contains("lock file") {
-        error.help("another program has it open, or the file system has no locks: then set HDF5_USE_FILE_LOCKING=FALSE")
+    if locked {
+        error.help("another program has it open: wait for its end, or stop it (lsof FILE names it)")
+    } else if unlockable {
+        error.help("the file system has no locks: set HDF5_USE_FILE_LOCKING=FALSE")
     } else if lower.contains("no space left") || lower.contains("quota") {
         error.help("free some space or choose a folder on another disk (df -h, quota)")
     } else if lower.contains("permission denied") {
