@@ -85,6 +85,17 @@ impl Wish {
 pub(crate) struct Signals {
     heard: Arc<AtomicUsize>,
     ids: Vec<SigId>,
+    /// Whether they are still noted when nobody listens any more.
+    stay: bool,
+}
+
+/// Whether the process ends when its run does.
+static ENDS_WITH_ITS_RUN: AtomicBool = AtomicBool::new(false);
+
+/// Says that this process ends when its run does: a second signal to a run that has been saved and stopped does not end it
+/// with another exit code on its way out.
+pub(crate) fn ends_with_its_run() {
+    ENDS_WITH_ITS_RUN.store(true, Ordering::Relaxed);
 }
 
 /// Whoever listens in this process, and whether nobody does; and to what.
@@ -113,7 +124,7 @@ impl Signals {
             }
         };
         let heard = Arc::new(AtomicUsize::new(0));
-        let mut signals = Signals { heard: heard.clone(), ids: Vec::new() };
+        let mut signals = Signals { heard: heard.clone(), ids: Vec::new(), stay: false };
         *listeners += 1;
         idle.store(false, Ordering::SeqCst);
         drop(listeners);
@@ -137,6 +148,9 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
+        if self.stay {
+            return;
+        }
         for id in self.ids.drain(..) {
             low_level::unregister(id);
         }
@@ -181,6 +195,13 @@ impl Lookout {
             file: first.then(|| (file.to_path_buf(), Instant::now())),
             limit: limit.filter(|_| first),
         })
+    }
+
+    /// The run has been saved and stops. Where its process ends with it, signals stay noted; a second Ctrl-C still counts.
+    pub fn over(&mut self) {
+        if let Some(signals) = &mut self.signals {
+            signals.stay = ENDS_WITH_ITS_RUN.load(Ordering::Relaxed);
+        }
     }
 
     /// What this rank has seen; `margin` is what it takes to stop.

@@ -67,7 +67,11 @@ pub fn show(text: &str) {
 /// alone.
 pub fn once(result: Result<()>) -> ExitCode {
     match result {
-        Err(error) if !is_first_process() => ExitCode::from(error.exit_code()),
+        Err(error) if !is_first_process() => {
+            // A launcher may end the first one with this one, before it has spoken.
+            std::thread::sleep(Duration::from_secs(2));
+            ExitCode::from(error.exit_code())
+        }
         result => exit(result),
     }
 }

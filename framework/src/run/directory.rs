@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::output::files::{failure, make_folder};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// What a run writes at the top of its directory.
 pub(super) const RUN: &str = "run.toml";
@@ -26,7 +27,7 @@ pub(super) const PROGRESS_LOG: &str = "progress.csv";
 pub(super) const STOP: &str = "STOP";
 /// Where the running job can be looked at; gone when it has ended well.
 pub(super) const WATCH: &str = "watch.json";
-const OURS: [&str; 7] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH, STOP];
+const OURS: [&str; 6] = [RUN, PROVENANCE, TIMINGS, RESULT, PROGRESS, WATCH];
 /// What whoever submits a job puts there before the run begins.
 const BEFORE: [&str; 5] = ["slurm.log", "slurm.json", "job.sh", "job.toml", LOG];
 
@@ -153,12 +154,27 @@ pub(super) fn claim(comm: &Comm, path: &Path) -> Result<Claim> {
     comm.agree(claimed)
 }
 
-/// Makes the directory on rank 0, without an earlier run's files. Collective.
+/// Makes the directory on rank 0, without an earlier run's files. A run that has `replaced_at` that time another one does not
+/// heed a `STOP` older than that: it was the other's. Collective.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn make(comm: &Comm, path: &Path) -> Result<Made> {
-    comm.agree(if comm.rank() == 0 { Made::new(path) } else { Ok(Made::default()) })
+pub(super) fn make(comm: &Comm, path: &Path, replaced_at: Option<SystemTime>) -> Result<Made> {
+    let make = || {
+        if let Some(at) = replaced_at.filter(|_| path.join(RUN).is_file()) {
+            unheeded(&path.join(STOP), at)?;
+        }
+        Made::new(path)
+    };
+    comm.agree(if comm.rank() == 0 { make() } else { Ok(Made::default()) })
+}
+
+/// Removes a `STOP` that was made before `at`.
+fn unheeded(stop: &Path, at: SystemTime) -> Result<()> {
+    match fs::metadata(stop).and_then(|about| about.modified()) {
+        Ok(made) if made < at => fs::remove_file(stop).map_err(|error| failure("remove", stop, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// What was made, to be unmade unless the run begins.
@@ -258,11 +274,11 @@ fn may_have(path: &Path, overwrite: bool) -> Result<()> {
         names.push(entry.map_err(wanted)?.file_name().to_string_lossy().into_owned());
     }
     names.retain(|name| !BEFORE.contains(&name.as_str()));
-    // A run that ended before it could begin has left no more than this.
+    // A run that ended before it could begin has left no more than this, and whoever submits it may be writing.
     let empty = |name: &str| fs::read_dir(path.join(name)).is_ok_and(|mut entries| entries.next().is_none());
     let barely = |name: &str| match name {
         OUT | CKPT => empty(name),
-        name => name == STOP || name == ".run.toml.part",
+        name => name == STOP || name.starts_with('.') && name.ends_with(".part"),
     };
     if names.iter().all(|name| barely(name)) {
         return writable(path);

@@ -332,6 +332,7 @@ impl Job {
         if self.options.no_watch {
             launch = launch.watch(false);
         }
+        crate::stop::ends_with_its_run();
         let (kernel, options) = (self.kernel, self.options);
         let stopped = Arc::new(AtomicBool::new(false));
         let noted = stopped.clone();

@@ -22,7 +22,7 @@ use crate::timing::Traffic;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use toml::{Table, Value};
 
 /// A kernel about to be run. Without options it writes no files and tells nobody, as tests want it.
@@ -111,6 +111,7 @@ impl<K: Kernel> Run<K> {
     /// kernel's steps fail with. Before the first step, a failure leaves no file behind.
     pub fn on(mut self, comm: &Comm) -> Result<Summary> {
         let (began, started, cpu_before) = (Instant::now(), now(), account::processor_time());
+        let replaced_at = Some(SystemTime::now()).filter(|_| self.options.resume.is_none());
         let mut logs = Logs::start();
         comm.agree(self.options.check())?;
         comm.agree(self.kernel.prepare(comm))?;
@@ -130,7 +131,7 @@ impl<K: Kernel> Run<K> {
         };
         let mut made = match &path {
             Some(path) if found.is_some() => directory::reopen(comm, path)?,
-            Some(path) => directory::make(comm, path)?,
+            Some(path) => directory::make(comm, path, replaced_at)?,
             None => Made::default(),
         };
         let _claim = match (&path, claimed) {
@@ -171,6 +172,10 @@ impl<K: Kernel> Run<K> {
             "begins {}",
             K::NAME
         );
+        // Before there is a word of the run: whoever reads one may send it a signal.
+        if let Some(keeper) = &mut keeper {
+            keeper.listen(comm, began, &self.options)?;
+        }
         let holder = Holder { pid: std::process::id(), node, saves: keeper.is_some() };
         let opened = self.open(comm, &mut data, (path.as_deref(), holder), started, &mut output, at.step);
         let (ticker, provenance) = match comm.agree(opened) {
@@ -189,7 +194,7 @@ impl<K: Kernel> Run<K> {
         let mut readings = Readings { setup: began.elapsed(), cpu_before, ..Readings::default() };
         let mut ticker = ticker;
         let begun = match &mut keeper {
-            Some(keeper) => keeper.begin(comm, at.step, began, &self.options),
+            Some(keeper) => keeper.begin(comm, at.step),
             None => Ok(()),
         };
         let summary = begun

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 /// Saves a run and says when it stops.
 pub(super) struct Keeper {
     store: Store,
-    agreement: Option<(Agreement, Lookout)>,
+    agreement: Option<Agreement>,
+    lookout: Option<Lookout>,
     every: Option<Every>,
     mtbf: Duration,
     parameters: String,
@@ -77,6 +78,7 @@ impl Keeper {
         Ok(Some(Keeper {
             store,
             agreement: None,
+            lookout: None,
             every: options.checkpoint_every,
             mtbf: options.mtbf.map_or(Duration::MAX, |mtbf| mtbf.duration()),
             parameters,
@@ -125,11 +127,16 @@ impl Keeper {
         same_parameters::<K>(&then, &self.parameters)
     }
 
-    /// The time loop begins at `step`: from now on signals are caught. Collective.
-    pub fn begin(&mut self, comm: &Comm, step: u64, began: Instant, options: &Options) -> Result<()> {
+    /// From now on signals are caught. Collective.
+    pub fn listen(&mut self, comm: &Comm, began: Instant, options: &Options) -> Result<()> {
         let limit = self.first.then(|| limit::of(options.time_limit, began)).flatten();
-        let lookout = Lookout::new(comm, &self.stop_file, limit)?;
-        self.agreement = Some((Agreement::new(comm, step)?, lookout));
+        self.lookout = Some(Lookout::new(comm, &self.stop_file, limit)?);
+        Ok(())
+    }
+
+    /// The time loop begins at `step`. Collective.
+    pub fn begin(&mut self, comm: &Comm, step: u64) -> Result<()> {
+        self.agreement = Some(Agreement::new(comm, step)?);
         self.saved.1 = Instant::now();
         Ok(())
     }
@@ -137,11 +144,13 @@ impl Keeper {
     /// What to do after `step` steps; the same on every rank. `ended` says that it was the last. Collective.
     #[inline]
     pub fn act(&mut self, step: u64, ended: bool) -> Result<Act> {
-        let Some((agreement, lookout)) = &mut self.agreement else { return Ok(Act::GoOn) };
+        let (Some(agreement), Some(lookout)) = (&mut self.agreement, &mut self.lookout) else {
+            return Ok(Act::GoOn);
+        };
         let there = self.saved.0 == Some(step);
         if ended {
             agreement.end()?;
-            self.agreement = None;
+            (self.agreement, self.lookout) = (None, None);
             return Ok(if self.every.is_some() && !there { Act::Save } else { Act::GoOn });
         }
         let (first, cost, since) = (self.first, self.store.cost(), self.saved.1);
@@ -188,7 +197,8 @@ impl Keeper {
     }
 
     /// The file that asked to stop has been heeded. On rank 0.
-    pub fn heeded(&self) {
+    pub fn heeded(&mut self) {
+        self.lookout.as_mut().map(Lookout::over);
         if self.first {
             // If it stays, the run that goes on stops at once, and says why.
             let _ = std::fs::remove_file(&self.stop_file);
