@@ -6,10 +6,10 @@ use rankine::run::{Reporter, Run};
 use rankine::testing::Trial;
 use rankine::{Comm, Result};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-/// Rank 1 computes for longer than the patience in the second of three steps.
+/// Rank 1 computes in the second of three steps until it has been told of, and rank 0 in the third.
 #[derive(Clone, clap::Args, serde::Serialize, serde::Deserialize)]
 struct Tardy {}
 
@@ -28,39 +28,48 @@ impl Kernel for Tardy {
 
     fn step(&self, comm: &Comm, step: &mut u64) -> Result<ControlFlow<()>> {
         *step += 1;
-        if *step == 2 && comm.rank() == 1 {
-            std::thread::sleep(Duration::from_millis(800));
-        }
-        // The third step waits as long as the watch may need to see that all is well again.
-        if *step == 3 && comm.rank() == 0 {
-            std::thread::sleep(Duration::from_millis(2500));
+        match (*step, comm.rank()) {
+            (2, 1) => computes_until_told("rank 1 still computing since "),
+            (3, 0) => computes_until_told("rank 0 still computing since "),
+            _ => {}
         }
         comm.allreduce(1u64, Sum)?;
         Ok(ControlFlow::Continue(()))
     }
 }
 
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<Option<String>>>>);
+/// What the reporter was told.
+static HEARD: Mutex<Vec<Option<String>>> = Mutex::new(Vec::new());
+
+struct Heard;
 
 impl Reporter for Heard {
     fn late(&self, note: Option<&str>) {
-        self.0.lock().unwrap().push(note.map(String::from));
+        HEARD.lock().unwrap().push(note.map(String::from));
+    }
+}
+
+fn computes_until_told(words: &str) {
+    let began = Instant::now();
+    while !HEARD.lock().unwrap().iter().flatten().any(|note| note.starts_with(words)) {
+        assert!(began.elapsed() < Duration::from_secs(300), "nobody says {words}");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 #[test]
 fn who_is_late_is_told() {
-    let heard = Heard::default();
     let trial = Trial::new(3).patience(Duration::from_millis(100));
     trial
-        .run(|comm| Run::new(Tardy {}).reporter(Box::new(heard.clone())).on(comm).map(drop))
+        .run(|comm| Run::new(Tardy {}).reporter(Box::new(Heard)).on(comm).map(drop))
         .expect("nothing is wrong with it");
-    let heard = heard.0.lock().unwrap();
-    let first = heard.iter().flatten().next().expect("a note");
-    assert!(first.starts_with("rank 1 still computing since 0 s, after "), "{first}");
-    assert!(first.contains("late.rs:") && first.ends_with("; ranks 0 and 2 wait for it"), "{first}");
-    let last = heard.iter().flatten().next_back().expect("a note");
-    assert!(last.starts_with("rank 0 still computing since "), "{last}");
-    assert!(last.ends_with("; ranks 1 and 2 wait for it"), "{last}");
+    let heard = HEARD.lock().unwrap();
+    for (rank, waiting) in [(1, "ranks 0 and 2 wait for it"), (0, "ranks 1 and 2 wait for it")] {
+        let words = format!("rank {rank} still computing since ");
+        let note = heard.iter().flatten().find(|note| note.starts_with(&words)).expect("a note");
+        assert!(
+            note.contains(" s, after ") && note.contains("late.rs:") && note.ends_with(waiting),
+            "{note}"
+        );
+    }
 }

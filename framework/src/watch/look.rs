@@ -269,9 +269,9 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    /// Whether a rank has failed.
+    /// Whether a rank has failed or is gone.
     pub(crate) fn fails(&self) -> bool {
-        self.looks.iter().any(|look| look.life == Life::Failed)
+        self.looks.iter().any(|look| matches!(look.life, Life::Failed | Life::Lost))
     }
 }
 

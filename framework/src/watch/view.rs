@@ -123,21 +123,36 @@ pub(crate) fn views(looks: &[RankLook], nodes: &[Node], totals: &[Totals]) -> Ve
     views
 }
 
-/// Of the ranks that others wait for and that have made no call for longer than the patience, the one that has made none for the
-/// longest time.
-pub(crate) fn late(views: &[RankView], patience: Duration) -> Option<String> {
+/// Whether others wait for a rank that computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lateness {
+    Nobody,
+    /// One that will be late if it makes no call for so long.
+    Soon(Duration),
+    /// Of those that have made none for longer than the patience, the one that has made none for the longest time, and who
+    /// waits for it, in words.
+    Late(String),
+}
+
+/// Who is late.
+pub(crate) fn late(views: &[RankView], patience: Duration) -> Lateness {
     let waits_for = |rank: u32| views.iter().filter(move |view| view.waiting_on.contains(&rank));
     let computes = |view: &&RankView| view.life == Life::Running && !view.blocked;
     let late = views
         .iter()
         .filter(computes)
-        .filter(|view| view.since >= patience.as_secs_f64() && waits_for(view.rank).next().is_some())
-        .max_by(|a, b| a.since.total_cmp(&b.since))?;
+        .filter(|view| waits_for(view.rank).next().is_some())
+        .max_by(|a, b| a.since.total_cmp(&b.since));
+    let Some(late) = late else { return Lateness::Nobody };
+    let left = patience.saturating_sub(Duration::try_from_secs_f64(late.since).unwrap_or_default());
+    if !left.is_zero() {
+        return Lateness::Soon(left);
+    }
     let mut waiting: Vec<u32> = waits_for(late.rank).map(|view| view.rank).collect();
     waiting.sort_unstable();
     let place = if late.place.is_empty() { String::new() } else { format!(", after {}", late.place) };
     let verb = if waiting.len() == 1 { "waits" } else { "wait" };
-    Some(format!(
+    Lateness::Late(format!(
         "rank {} still computing since {:.0} s{place}; {} {verb} for it",
         late.rank,
         late.since,

@@ -141,16 +141,18 @@ impl Host {
 
     fn let_in(&mut self) {
         for listener in &self.listeners {
-            while let Ok((stream, _)) = listener.accept() {
+            loop {
                 let now = Instant::now();
                 if now - self.calls.0 > Duration::from_secs(1) {
                     self.calls = (now, 0);
                 }
-                self.calls.1 += 1;
-                if self.calls.1 > CALLS {
+                if self.calls.1 >= CALLS {
+                    // Whoever calls now waits in the system's queue.
                     self.closed_until = Some(now + PAUSE);
                     return;
                 }
+                let Ok((stream, _)) = listener.accept() else { break };
+                self.calls.1 += 1;
                 if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
                     continue;
                 }

@@ -3,7 +3,7 @@
 use super::super::board::{Board, Life};
 use super::super::clocks::{Clocks, pace};
 use super::super::look::{Answer, Finding, Panel, Query, RankLook, examine, survey};
-use super::super::view::{Totals, late, views};
+use super::super::view::{Lateness, Totals, late, views};
 use super::super::{Settings, leftovers, report};
 use super::answer::answer;
 use super::host::{Event, Host};
@@ -87,6 +87,7 @@ impl Hub {
             over: false,
             noted: false,
             questions: 0,
+            began: Instant::now(),
             outlets,
             requests,
             shared: shared.clone(),
@@ -187,6 +188,7 @@ struct Body {
     /// Whether the listener has been told of a rank.
     noted: bool,
     questions: u64,
+    began: Instant,
     outlets: Outlets,
     requests: Receiver<DoorRequest>,
     shared: Arc<Shared>,
@@ -221,11 +223,12 @@ impl Body {
                     if blocked && !told_unseen {
                         told_unseen = self.tell_unseen();
                     }
-                    let again = if self.note_late(blocked) { AGAIN_NOTED } else { AGAIN };
-                    blocked.then(|| Instant::now() + again.max(self.settings.patience))
+                    let again = self.note_late(blocked);
+                    blocked.then(|| Instant::now() + again)
                 }
                 Finding::Moving => Some(Instant::now() + pace(self.settings.patience)),
-                // A rank that has failed brings the job down and says why; this would only say that others miss it.
+                // A rank that has failed brings the job down and says why, and a launcher the job of one that is gone; this
+                // would only say that others miss it.
                 Finding::Stuck(found)
                     if found.fails() && failing.is_none_or(|at: Instant| at.elapsed() < GRACE) =>
                 {
@@ -328,27 +331,38 @@ impl Body {
         self.shared.ended.store(true, Ordering::Release);
     }
 
-    /// Tells the listener, if there is one, which rank has computed for long while others wait for it. Whether there is one.
-    fn note_late(&mut self, blocked: bool) -> bool {
+    /// Tells the listener, if there is one, which rank has computed for long while others wait for it. When to look again.
+    fn note_late(&mut self, blocked: bool) -> Duration {
+        let patience = self.settings.patience;
         let shared = self.shared.clone();
         let listener = || shared.listener.lock().unwrap_or_else(PoisonError::into_inner);
         if listener().is_none() {
-            return false;
+            return AGAIN.max(patience);
         }
         // Ranks have some time to answer: nobody who ends the listening waits for that.
-        let note = if blocked { late(&self.views(), self.settings.patience) } else { None };
+        let late = if blocked { late(&self.views(), patience) } else { Lateness::Nobody };
+        let (note, again) = match late {
+            Lateness::Late(note) => (Some(note), AGAIN_NOTED.max(patience)),
+            Lateness::Soon(left) => (None, left.max(pace(patience))),
+            Lateness::Nobody => (None, AGAIN.max(patience)),
+        };
         if note.is_some() || self.noted {
             listener().as_ref().inspect(|tell| tell(note.as_deref()));
         }
         self.noted = note.is_some();
-        self.noted
+        again
     }
 
     /// If ranks cannot be asked, that is why nothing is known of those that wait for them. Whether it was told.
     fn tell_unseen(&mut self) -> bool {
         let looks = self.looks();
-        let unseen: Vec<u32> =
-            looks.iter().filter(|look| look.life == Life::Unseen).map(|look| look.rank).collect();
+        // One that has not called yet may be about to.
+        let called = |rank: u32| self.seen[rank as usize] || self.began.elapsed() >= GRACE;
+        let unseen: Vec<u32> = looks
+            .iter()
+            .filter(|look| look.life == Life::Unseen && called(look.rank))
+            .map(|look| look.rank)
+            .collect();
         let blocked: Vec<&RankLook> =
             looks.iter().filter(|look| look.call.is_some() && look.since >= self.settings.patience).collect();
         if unseen.is_empty() || blocked.is_empty() {
