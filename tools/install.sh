@@ -12,6 +12,15 @@ vtk=9.7.2
 wanted=$build
 [ "${1:-build}" = test ] && wanted="$build $test"
 
+# A download may break off: runs the words again, up to three times.
+again() {
+    for pause in 10 30 0; do
+        "$@" && return 0
+        sleep "$pause"
+    done
+    return 1
+}
+
 # Without NumPy, which VTK asks for and which reading does not need. Another Python may be named.
 with_vtk() {
     [ "${1:-build}" = test ] || return 0
@@ -29,7 +38,7 @@ assert core.vtkVersion.GetVTKVersion() == '$vtk'"
     echo "install: VTK $vtk into target/vtk" >&2
     rm -rf "$place"
     python3 -m venv "$place" >&2 &&
-        "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "vtk==$vtk" >&2 &&
+        again "$place/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "vtk==$vtk" >&2 &&
         "$place/bin/python" -c "$has" >&2 && return 0
     rm -rf "$place"
     echo "install: VTK $vtk cannot be installed into target/vtk, for the reason above. That needs python3 with venv" >&2
@@ -71,8 +80,11 @@ else
     cannot "not root, and sudo needs a password"
 fi
 echo "install: apt-get install$missing" >&2
-$as_root apt-get update -qq >&2 || cannot "apt-get update failed"
+# A new machine may be busy with its own updates.
+patient="-o DPkg::Lock::Timeout=600"
 # shellcheck disable=SC2086 # a list
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >&2 ||
+again $as_root apt-get $patient update -qq >&2 || cannot "apt-get update failed"
+# shellcheck disable=SC2086 # a list
+again $as_root env DEBIAN_FRONTEND=noninteractive apt-get $patient install -y -qq $missing >&2 ||
     cannot "apt-get install failed"
 with_vtk "$mode"

@@ -18,6 +18,9 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Ranks that wait give their core away, since there are more of them than cores; no leftovers in shared memory.
 export OMPI_MCA_mpi_yield_when_idle=1
 export RANKINE_MPIRUN="mpirun --oversubscribe --bind-to none"
+# The last mpirun to end removes its folder of sessions while another may be about to use it.
+sessions=${TMPDIR:-/tmp}/ompi.$(uname -n | cut -d. -f1).$(id -u)
+mkdir -p -m 700 "$sessions" && mkdir -p "$sessions/keep"
 # A Python with VTK, from here.
 export RANKINE_VTK_PYTHON="${RANKINE_VTK_PYTHON:-target/vtk/bin/python}"
 all="--workspace --features rankine-jobs/hdf5-parallel"
@@ -49,7 +52,7 @@ conform() {
     for ranks in $worlds; do
         for checked in 0 1; do
             # shellcheck disable=SC2086 # a command and its flags
-            RANKINE_CHECKED=$checked timeout 600 $launcher -n $ranks "$conformance"
+            RANKINE_CHECKED=$checked timeout 3000 $launcher -n $ranks "$conformance"
         done
     done
 }

@@ -55,7 +55,10 @@ fn the_research_kernels_validate() {
 fn kernels_are_compared_in_all_forms() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let text = works(root, "compare nstream --turns 1 --seconds 0.01 --sweep length=1000,20000 --out out");
+    let text = works(
+        root,
+        "compare nstream --workers 2 --turns 1 --seconds 0.01 --sweep length=1000,20000 --out out",
+    );
     for word in
         ["length 1000", "length 20000", "2 ranks", "1 rank x 2 threads", "2 ranks x 2 threads", "waiting"]
     {

@@ -68,7 +68,8 @@ fn faults_between_nodes_are_named() {
     let root = folder.path();
     let testbed = Testbed::up(4, 2).unwrap_or_else(|error| panic!("{error}"));
     let look_by = |words: &[&str]| report(&run(&testbed, root, &[&SRUN[..], words].concat()));
-    let look = |words: &[&str]| look_by(&[&[RANKINE, "doctor", "--json"], words].concat());
+    let look =
+        |words: &[&str]| look_by(&[&[RANKINE, "doctor", "--json", "--deadline", "200"], words].concat());
 
     // A cluster that is well.
     let well = look(&[]);
@@ -91,7 +92,13 @@ fn faults_between_nodes_are_named() {
     // A slow link is its node's.
     testbed.rate(2, "100mbit").unwrap();
     let slow = look(&[]);
-    one(&slow, "network", &["rk-n2 is slow", "usually", "--exclude=rk-n2"]);
+    // A machine that others use may be late now and then, too.
+    let slow: Vec<String> =
+        bad(&slow, "network").into_iter().filter(|finding| finding.contains("slow")).collect();
+    assert_eq!(slow.len(), 1, "{slow:?}");
+    for part in ["rk-n2 is slow", "usually", "--exclude=rk-n2", "\"fix\""] {
+        assert!(slow[0].contains(part), "{part:?} is not in {}", slow[0]);
+    }
     testbed.rate(2, "none").unwrap();
 
     // Two nodes that do not reach each other, though all others do: each takes the other for somebody who is not there.
@@ -114,15 +121,14 @@ fn faults_between_nodes_are_named() {
             "permanent",
         ]);
     }
-    let words = ["srun", "-N4", "-n4", "--mpi=pmix", RANKINE, "doctor", "--json", "--deadline", "15"];
+    let words = ["srun", "-N4", "-n4", "--mpi=pmix", RANKINE, "doctor", "--json", "--deadline", "40"];
     let output = run(&testbed, root, &words);
     // srun's code is the worst of its tasks', and it kills those that are left.
     assert_ne!(output.status.code(), Some(0));
     let cut = shown(&output);
     // Where MPI itself needs that link to start, nobody can be asked, and the deadline says so.
     let silent = [bad(&cut, "network"), bad(&cut, "answers")].concat().join("\n");
-    let named =
-        silent.contains("between rk-n2 and rk-n3") || silent.contains("no end in time while MPI starts");
+    let named = silent.contains("between rk-n2 and rk-n3") || silent.contains("no end in time");
     assert!(named && cut["faults"].as_u64() > Some(0), "{cut:#}");
     neighbour(&["del"], "rk-n2", "10.77.0.13");
     neighbour(&["del"], "rk-n3", "10.77.0.12");

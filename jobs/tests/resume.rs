@@ -119,17 +119,22 @@ fn fields(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 const WORDS: &str =
     "heat3d --cells 6,5,7 --steps 400 --every 80 --checkpoint-every 3 --init hot-cube --quiet --resume";
 
-/// Kills a run at a random instant, again and again until it has come to its end; `kills` kills in all.
-fn killed_and_resumed(mpi: &dyn Fn(u64) -> bool, kills: usize, longest: Duration, seed: u64) {
+/// Kills a run at a random instant, again and again until it has come to its end; `kills` kills in all, and some during a
+/// checkpoint. How long a run is let go on depends on how long one takes here.
+fn killed_and_resumed(mpi: &dyn Fn(u64) -> bool, kills: usize, seed: u64) {
     let folder = folder();
     let root = folder.path();
-    let alone = start(root, false, 1, &format!("{WORDS} reference")).output().unwrap();
+    let began = Instant::now();
+    let alone = start(root, mpi(1), 2, &format!("{WORDS} reference")).output().unwrap();
     assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+    let usual = began.elapsed();
     let reference =
         (json(root.join("reference/result.json"))["checksum"].clone(), fields(&root.join("reference")));
     let (mut state, mut cut, mut runs, mut passed_over, mut during) = (seed, 0, 0, 0, 0);
-    while cut < kills {
+    while cut < kills || during == 0 {
+        assert!(cut < 10 * kills, "none of {cut} kills was during a checkpoint");
         runs += 1;
+        let (mut longest, mut in_vain) = (usual, 0);
         let words = format!("{WORDS} run-{runs}");
         let run = root.join(format!("run-{runs}"));
         loop {
@@ -150,6 +155,11 @@ fn killed_and_resumed(mpi: &dyn Fn(u64) -> bool, kills: usize, longest: Duration
                 break;
             }
             cut += usize::from(power_cut(child));
+            // Others may have the machine now.
+            in_vain += 1;
+            if in_vain % 20 == 0 {
+                longest *= 2;
+            }
             during +=
                 usize::from(run.join("ckpt/.a.h5.part").exists() || run.join("ckpt/.b.h5.part").exists());
         }
@@ -162,33 +172,34 @@ fn killed_and_resumed(mpi: &dyn Fn(u64) -> bool, kills: usize, longest: Duration
         }
         std::fs::remove_dir_all(&run).unwrap();
     }
-    // A kill, however it falls, tears no checkpoint that has its name; and some fell into the writing of one.
+    // A kill, however it falls, tears no checkpoint that has its name.
     assert_eq!(passed_over, 0, "{cut} kills");
-    assert!(during > 0, "{during} of {cut} kills during a checkpoint");
 }
 
 #[test]
 fn killed_hundreds_of_times_on_threads() {
-    killed_and_resumed(&|_| false, 200, Duration::from_millis(120), 17);
+    killed_and_resumed(&|_| false, 200, 17);
 }
 
 #[cfg(feature = "mpi")]
 #[test]
 fn killed_under_mpirun_and_resumed_on_either_engine() {
-    killed_and_resumed(&|n| n % 4 > 0, 15, Duration::from_millis(1500), 23);
+    killed_and_resumed(&|n| n % 4 > 0, 15, 23);
 }
 
 /// Asks a run to stop and gives its exit code and what it said.
 fn stopped(root: &Path, mpi: bool, words: &str, run: &str, ask: impl Fn(&Child, &Path)) -> (i32, String) {
     let mut child = start(root, mpi, 2, words).spawn().unwrap();
     let began = Instant::now();
-    while !std::fs::read_to_string(root.join(run).join("progress.json"))
-        .is_ok_and(|text| text.contains("running"))
-    {
-        assert!(began.elapsed() < Duration::from_secs(30), "it does not begin");
+    let steps = || {
+        let text = std::fs::read_to_string(root.join(run).join("progress.json")).ok()?;
+        serde_json::from_str::<serde_json::Value>(&text).ok()?["step"].as_u64()
+    };
+    while steps().is_none_or(|steps| steps == 0) {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none() && began.elapsed() < Duration::from_secs(60), "it does not begin: {ended:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
-    std::thread::sleep(Duration::from_millis(50));
     ask(&child, &root.join(run));
     let status = child.wait().unwrap();
     let mut said = String::new();
@@ -200,7 +211,7 @@ fn stopped(root: &Path, mpi: bool, words: &str, run: &str, ask: impl Fn(&Child, 
 fn stops_with_75_and_goes_on() {
     let folder = folder();
     let root = folder.path();
-    let words = "heat3d --cells 16 --steps 100000000 --quiet --resume";
+    let words = "heat3d --cells 16 --steps 100000000 --quiet --progress 0.05 --resume";
     let signal = |signal| move |child: &Child, _: &Path| kill(child.id(), signal);
     let file = |_: &Child, run: &Path| std::fs::write(run.join("STOP"), "").unwrap();
     type Ask<'a> = &'a dyn Fn(&Child, &Path);
@@ -239,7 +250,7 @@ fn stops_with_75_and_goes_on() {
     let mut command = start(root, false, 2, &format!("{words} slurm"));
     command.env("SLURM_JOB_ID", "1").env("SLURM_JOB_END_TIME", (now + 3).to_string());
     assert_eq!(command.output().unwrap().status.code(), Some(75));
-    assert!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() <= now + 3);
+    assert_eq!(json(root.join("slurm/timings.json"))["stopped"]["why"], "time-limit");
 }
 
 /// Runs a shell's lines in a mount namespace of its own, with a small disk in memory at `disk`.
@@ -314,7 +325,7 @@ fn disk_faults(mpi: bool) {
     // Not to be written any more: the same. Long runs write checkpoints only, or they would fill this disk too.
     let slow = words.replace("--steps 400", "--steps 4000000").replace(" --every 20", "");
     let lines = format!(
-        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ]; do sleep 0.01; done\n\
+        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ] && kill -0 $p; do sleep 0.01; done\n\
          n=0; until mount -o remount,ro disk 2> /dev/null || [ $n = 3000 ]; do n=$((n+1)); done\n\
          wait $p; echo code $?\nmount -o remount,rw disk\n{}",
         whole.lines().next().unwrap()
@@ -325,7 +336,7 @@ fn disk_faults(mpi: bool) {
     assert!(said.contains("Read-only file system"), "{said}");
     // Gone: it is not made again behind somebody's back.
     let lines = format!(
-        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ]; do sleep 0.01; done\nmv disk/run disk/away\n\
+        "$R {slow} & p=$!\nwhile [ ! -e disk/run/ckpt/b.h5 ] && kill -0 $p; do sleep 0.01; done\nmv disk/run disk/away\n\
          wait $p; echo code $?\ntest ! -e disk/run || exit 96\n"
     );
     let (code, said) = on_a_small_disk(root, mpi, "64m", &lines);

@@ -295,14 +295,14 @@ fn stopped_at(run: &Path) -> u64 {
 fn a_node_that_fails_costs_nothing(site: &Site) {
     let words = format!("{LONG} --nodes 2 --ranks 2 --requeue --time 10 --checkpoint-every 40");
     // One after the other: a job that starts again may be given a node that another has just lost and Slurm still trusts.
-    for run in ["killed", "cut"] {
+    for (run, launcher) in [("killed", "srun"), ("cut", "srun"), ("killed-mpirun", "mpirun")] {
         let path = site.at(run);
-        let job = site.submit(&format!("{words} --out {run}"));
+        let job = site.submit(&format!("{words} --launcher {launcher} --out {run}"));
         site.until(run, "checkpoint", || progress(&path).1 > 90);
         let node = *site.nodes(job).last().unwrap();
         match run {
-            "killed" => site.testbed.kill(node).unwrap(),
-            _ => site.testbed.cut(node).unwrap(),
+            "cut" => site.testbed.cut(node).unwrap(),
+            _ => site.testbed.kill(node).unwrap(),
         }
         // Until its ranks have felt it.
         let mut there = 0;
@@ -316,5 +316,9 @@ fn a_node_that_fails_costs_nothing(site: &Site) {
         assert!(site.restarts(job) >= 1, "{run}");
         let provenance = json(&path.join("provenance.json")).unwrap();
         assert!(provenance["from_step"].as_u64() >= Some(80), "{run}: {}", provenance["from_step"]);
+        match run {
+            "cut" => site.testbed.mend(node).unwrap(),
+            _ => site.testbed.revive(node).unwrap(),
+        }
     }
 }

@@ -106,21 +106,28 @@ mod tests {
         // Stand-ins for mpirun: one ends at the signal, one has long ended, one dies of another signal.
         for (program, before, expected) in [
             (
-                "bash -c 'trap \"exit 75\" USR1; while :; do sleep 0.05; done'",
-                "sleep 0.5; kill -USR1 $$",
+                "bash -c 'trap \"exit 75\" USR1; touch ready; while :; do sleep 0.05; done'",
+                "until [ -e ready ]; do sleep 0.05; done; kill -USR1 $$",
                 "75",
             ),
             (
-                "bash -c 'trap \"sleep 0.3; exit 3\" USR1; while :; do sleep 0.05; done'",
-                "sleep 0.5; kill -USR1 $$; sleep 0.1; kill -USR1 $$",
+                "bash -c 'trap \"sleep 0.3; exit 3\" USR1; touch ready; while :; do sleep 0.05; done'",
+                "until [ -e ready ]; do sleep 0.05; done; kill -USR1 $$; sleep 0.1; kill -USR1 $$",
                 "3",
             ),
             ("bash -c 'exit 6'", "true", "6"),
             ("bash -c 'sleep 0.1'", "true", "0"),
             ("bash -c 'kill -9 $$'", "true", "137"),
         ] {
-            let script = format!("({before}) & code=0\n{}exit \"$code\"\n", pass_on(program));
-            let ended = std::process::Command::new("bash").arg("-c").arg(&script).output().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            // The signal is for a shell that waits already.
+            let script = format!(
+                "({}) & code=0\n{}exit \"$code\"\n",
+                before.replacen("kill", "sleep 0.2; kill", 1),
+                pass_on(program)
+            );
+            let mut bash = std::process::Command::new("bash");
+            let ended = bash.current_dir(&folder).arg("-c").arg(&script).output().unwrap();
             assert_eq!(ended.status.code().unwrap().to_string(), expected, "{program} {before}: {ended:?}");
         }
     }

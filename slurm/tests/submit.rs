@@ -1,7 +1,8 @@
 //! Submission against stand-ins for Slurm's commands: what is passed on, and what each failure says.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rankine_slurm::{Error, JobId, Slurm, State};
@@ -13,10 +14,17 @@ impl Path {
     fn with(commands: &[(&str, &str)]) -> Path {
         let dir = tempfile::tempdir().unwrap();
         for (name, body) in commands {
-            let path = dir.path().join(name);
-            fs::write(&path, format!("#!/bin/bash\ncd {:?}\nPATH=/usr/bin:/bin\n{body}\n", dir.path()))
+            let script = format!("#!/bin/bash\ncd {:?}\nPATH=/usr/bin:/bin\n{body}\n", dir.path());
+            // By another process: a program that is open for writing in this one, or in a child that another test has
+            // just started, cannot be run.
+            let mut sh = Command::new("/bin/sh")
+                .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+                .arg(dir.path().join(name))
+                .stdin(Stdio::piped())
+                .spawn()
                 .unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            sh.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            assert!(sh.wait().unwrap().success());
         }
         Path(dir)
     }

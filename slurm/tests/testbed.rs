@@ -251,7 +251,8 @@ fn links_can_be_cut_and_slowed(testbed: &Testbed) {
         testbed.cut(2).unwrap();
         assert!(!ping());
         testbed.mend(2).unwrap();
-        assert!(ping());
+        // The first may be lost while the nodes find each other again.
+        assert!((0..20).any(|_| ping()));
     }
     testbed.cut(2).unwrap();
     let state = || fs::read_to_string("/sys/class/net/rk-ve2/operstate").unwrap();
@@ -271,7 +272,7 @@ fn the_script_by_itself() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed.sh");
     let bash = |command: &str| {
         Command::new("timeout")
-            .args(["60", "bash", "-c", command, path])
+            .args(["300", "bash", "-c", command, path])
             .env_remove("SLURM_CONF")
             .output()
             .unwrap()

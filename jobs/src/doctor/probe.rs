@@ -127,7 +127,7 @@ mod tests {
         let began = Instant::now();
         let mut command = Command::new("sh");
         command.args(["-c", "echo begun; sleep 60 & echo $!; wait"]);
-        let said = hear(command, Duration::from_millis(300)).unwrap();
+        let said = hear(command, Duration::from_secs(3)).unwrap();
         assert!(said.late && said.out.starts_with("begun\n"), "{said:?}");
         let started = said.out.lines().nth(1).unwrap();
         let gone = |pid: &str| {

@@ -79,13 +79,15 @@ fn pid_in(folder: &Path, job: &mut Child) -> String {
 
 fn stopped_and_continued() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = mpirun(4, folder.path(), &["tardy", "0.2"]);
+    std::fs::write(folder.path().join("wait"), "").unwrap();
+    let mut command = mpirun(4, folder.path(), &["tardy", "0"]);
     command.env("RANKINE_PATIENCE", "0.1").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut job = command.spawn().unwrap();
     let pid = pid_in(folder.path(), &mut job);
     signal(&pid, "STOP");
     std::thread::sleep(Duration::from_secs(3));
     signal(&pid, "CONT");
+    std::fs::remove_file(folder.path().join("wait")).unwrap();
     let output = job.wait_with_output().unwrap();
     let text = said(&output);
     // That it could not be asked may be said, and nothing else.

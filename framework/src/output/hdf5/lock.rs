@@ -8,10 +8,11 @@ use hdf5_sys::h5f::{H5Fget_access_plist, H5Fget_vfd_handle};
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pclose, H5Pget_driver};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a locked file is waited for: longer than a process takes to run its program.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a locked file is tried again, and the time between: longer than a process takes to run its program. Counted, so
+/// that a process that is stopped meanwhile has lost one try.
+const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether the library was refused a file since somebody else has it open.
@@ -21,13 +22,13 @@ pub(in crate::output) fn locked(said: &str) -> bool {
 
 /// Opens a file; while it is locked, again and again for a second.
 pub(super) fn patiently<T>(mut open: impl FnMut() -> Said<T>) -> Said<T> {
-    let began = Instant::now();
-    loop {
+    for _ in 0..TRIES {
         match open() {
-            Err(said) if locked(&said) && began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(said) if locked(&said) => std::thread::sleep(PAUSE),
             outcome => return outcome,
         }
     }
+    open()
 }
 
 impl File {
