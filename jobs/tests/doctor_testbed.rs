@@ -16,12 +16,12 @@ const TESTBED: &str = "/run/rk-testbed";
 /// Runs words in a folder on the cluster, to their end.
 fn run(testbed: &Testbed, folder: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).current_dir(folder).envs(testbed.env()).stdin(Stdio::null());
+    command.args(&words[1..]).current_dir(folder).stdin(Stdio::null());
     for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
         command.env(name, "1");
     }
     command.env("OMPI_MCA_mpi_yield_when_idle", "1");
-    command.output().unwrap_or_else(|error| panic!("{}: {error}", words[0]))
+    testbed.srun(&mut command).unwrap_or_else(|error| panic!("{}: {error}", words[0]))
 }
 
 fn done(words: &[&str]) {

@@ -19,8 +19,8 @@ struct Site {
 impl Site {
     fn run(&self, program: &str, words: &str) -> Output {
         let mut command = Command::new(program);
-        command.args(words.split_whitespace()).current_dir(self.folder.path()).envs(self.testbed.env());
-        command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
+        command.args(words.split_whitespace()).current_dir(self.folder.path());
+        self.testbed.srun(&mut command).unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
     fn says(&self, program: &str, words: &str) -> String {

@@ -60,12 +60,9 @@ fn heat_on_four_nodes_is_heat_on_threads() {
     let testbed = Testbed::up(4, 2).unwrap_or_else(|error| panic!("{error}"));
 
     // srun, directly.
-    let output = Command::new("srun")
-        .args(["-N4", "-n8", "--mpi=pmix", RANKINE])
-        .args(arguments(&at("srun")))
-        .envs(testbed.env())
-        .output()
-        .expect("srun");
+    let mut command = Command::new("srun");
+    command.args(["-N4", "-n8", "--mpi=pmix", RANKINE]).args(arguments(&at("srun")));
+    let output = testbed.srun(&mut command).expect("srun");
     assert!(output.status.success(), "srun: {}", String::from_utf8_lossy(&output.stderr));
     check(&at("srun"), &expected);
 

@@ -321,8 +321,7 @@ down() {
 
 environment() {
   echo "export SLURM_CONF=$CONF"
-  # All nodes are one machine with one /dev/shm. Where it is loaded and jobs follow each other closely, a rank of Open MPI
-  # 4.1.4 now and then finds no segment of its neighbour's there and crashes; what is tested here crosses nodes anyway.
+  # What is tested here crosses nodes, and all nodes are one machine with one /dev/shm.
   echo "export OMPI_MCA_btl=self,tcp"
 }
 

@@ -113,8 +113,8 @@ fn four_nodes_with_slow_links() {
     let srun = |words: &[&str], patience: &str| {
         let mut command = Command::new("srun");
         command.args(["-N4", "-n8", "--mpi=pmix"]).arg(program()).arg("--job").args(words);
-        command.current_dir(folder.path()).env("RANKINE_PATIENCE", patience).envs(testbed.env());
-        command.output().expect("srun")
+        command.current_dir(folder.path()).env("RANKINE_PATIENCE", patience);
+        testbed.srun(&mut command).expect("srun")
     };
 
     // A circle over all nodes is found and brought down.
