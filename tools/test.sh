@@ -52,7 +52,7 @@ conform() {
     for ranks in $worlds; do
         for checked in 0 1; do
             # shellcheck disable=SC2086 # a command and its flags
-            RANKINE_CHECKED=$checked timeout 3000 $launcher -n $ranks "$conformance"
+            RANKINE_CHECKED=$checked timeout 1200 $launcher -n $ranks "$conformance"
         done
     done
 }

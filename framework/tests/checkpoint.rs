@@ -334,7 +334,9 @@ fn stops_as_asked_and_goes_on() {
     options.time_limit = Some("1s".parse().unwrap());
     let slow = Zoo { pause: 60, ..ZOO };
     let summary = run(3, || Run::new(slow.clone()).options(options.clone())).unwrap();
-    assert_eq!(summary.stopped.expect("the limit").why, Reason::TimeLimit);
+    let stopped = summary.stopped.expect("the limit");
+    // Each step takes 60 ms or more: those that are done fit into the second.
+    assert!(stopped.why == Reason::TimeLimit && stopped.step * 60 < 1000, "{}", stopped.step);
     let summary = run(1, || Run::new(ZOO).resume(&path).every(6)).unwrap();
     assert_eq!(summary.checksum, wanted.checksum);
 }

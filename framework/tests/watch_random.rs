@@ -5,7 +5,7 @@ use rankine::testing::random::{Expected, Fault, Observed, Program, Verdict};
 use std::time::Duration;
 
 /// How long a program may take before it is taken to hang.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// The seeds to try: so many, unless another number is asked for.
 fn seeds(many: u64) -> std::ops::Range<u64> {

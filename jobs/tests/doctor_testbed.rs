@@ -92,13 +92,7 @@ fn faults_between_nodes_are_named() {
     // A slow link is its node's.
     testbed.rate(2, "100mbit").unwrap();
     let slow = look(&[]);
-    // A machine that others use may be late now and then, too.
-    let slow: Vec<String> =
-        bad(&slow, "network").into_iter().filter(|finding| finding.contains("slow")).collect();
-    assert_eq!(slow.len(), 1, "{slow:?}");
-    for part in ["rk-n2 is slow", "usually", "--exclude=rk-n2", "\"fix\""] {
-        assert!(slow[0].contains(part), "{part:?} is not in {}", slow[0]);
-    }
+    one(&slow, "network", &["rk-n2 is slow", "usually", "--exclude=rk-n2"]);
     testbed.rate(2, "none").unwrap();
 
     // Two nodes that do not reach each other, though all others do: each takes the other for somebody who is not there.
@@ -128,7 +122,8 @@ fn faults_between_nodes_are_named() {
     let cut = shown(&output);
     // Where MPI itself needs that link to start, nobody can be asked, and the deadline says so.
     let silent = [bad(&cut, "network"), bad(&cut, "answers")].concat().join("\n");
-    let named = silent.contains("between rk-n2 and rk-n3") || silent.contains("no end in time");
+    let named =
+        silent.contains("between rk-n2 and rk-n3") || silent.contains("no end in time while MPI starts");
     assert!(named && cut["faults"].as_u64() > Some(0), "{cut:#}");
     neighbour(&["del"], "rk-n2", "10.77.0.13");
     neighbour(&["del"], "rk-n3", "10.77.0.12");

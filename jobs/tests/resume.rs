@@ -250,6 +250,7 @@ fn stops_with_75_and_goes_on() {
     let mut command = start(root, false, 2, &format!("{words} slurm"));
     command.env("SLURM_JOB_ID", "1").env("SLURM_JOB_END_TIME", (now + 3).to_string());
     assert_eq!(command.output().unwrap().status.code(), Some(75));
+    assert!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() <= now + 3);
     assert_eq!(json(root.join("slurm/timings.json"))["stopped"]["why"], "time-limit");
 }
 

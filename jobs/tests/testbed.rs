@@ -47,17 +47,20 @@ fn check(run: &Path, expected: &str) {
     }
 }
 
-/// Submits it and waits for its end; again where Open MPI has crashed in its start (see `Testbed::srun`).
-fn ended(testbed: &Testbed, job: &Job) -> JobState {
+/// Submits it and waits for its end, and what it wrote; again where Open MPI has crashed in its start (see `Testbed::srun`).
+fn ended(testbed: &Testbed, job: &Job) -> (JobState, String) {
+    let output = job.resources.output.as_ref().expect("a log");
     let slurm = testbed.slurm();
     let mut starts = 0;
     loop {
         let id = slurm.submit(&job.script().unwrap()).unwrap_or_else(|error| panic!("{error}"));
         let state = slurm.wait(id, Duration::from_secs(240)).unwrap_or_else(|error| panic!("{error}"));
         starts += 1;
-        if state.exit_code != 139 || starts == 4 {
-            return state;
+        let log = std::fs::read_to_string(output).unwrap_or_default();
+        if starts == 4 || !Testbed::crashed_at_start(Some(i32::from(state.exit_code)), &log) {
+            return (state, log);
         }
+        std::fs::remove_file(output).unwrap();
     }
 }
 
@@ -92,8 +95,7 @@ fn heat_on_four_nodes_is_heat_on_threads() {
             output: Some(at(&format!("{name}.log")).display().to_string()),
             ..Resources::default()
         };
-        let state = ended(&testbed, &job);
-        let log = std::fs::read_to_string(at(&format!("{name}.log"))).unwrap_or_default();
+        let (state, log) = ended(&testbed, &job);
         assert!(state.is_success(), "{name}: {state}\n{log}");
         check(&at(name), &expected);
     }
@@ -110,8 +112,7 @@ fn heat_on_four_nodes_is_heat_on_threads() {
             output: Some(at(&format!("{name}.log")).display().to_string()),
             ..Resources::default()
         };
-        let state = ended(&testbed, &job);
-        let log = std::fs::read_to_string(at(&format!("{name}.log"))).unwrap_or_default();
+        let (state, log) = ended(&testbed, &job);
         assert_eq!(state.exit_code, 4, "{name}: {state}\n{log}");
         assert_eq!(log.matches("error: rank").count(), 1, "{log}");
         assert!(!at(name).exists(), "{name} left a directory");

@@ -21,17 +21,16 @@ fn finish(testbed: &Testbed, mut job: Job) -> (JobState, String) {
     job.as_root = true;
     let slurm = testbed.slurm();
     let mut starts = 0;
-    let seen = loop {
+    loop {
         let id = slurm.submit(&job.script().unwrap()).unwrap();
         let seen = slurm.wait(id, PATIENCE).unwrap();
         starts += 1;
-        // Open MPI has crashed in its start: see `Testbed::srun`.
-        if seen.exit_code != 139 || starts == 4 {
-            break seen;
+        let wrote = fs::read_to_string(&output).unwrap();
+        if starts == 4 || !Testbed::crashed_at_start(Some(i32::from(seen.exit_code)), &wrote) {
+            break (seen, wrote);
         }
         fs::remove_file(&output).unwrap();
-    };
-    (seen, fs::read_to_string(&output).unwrap())
+    }
 }
 
 fn sh(script: &str) -> Job {
@@ -261,7 +260,7 @@ fn links_can_be_cut_and_slowed(testbed: &Testbed) {
         assert!(!ping());
         testbed.mend(2).unwrap();
         // The first may be lost while the nodes find each other again.
-        assert!((0..20).any(|_| ping()));
+        assert!((0..3).any(|_| ping()));
     }
     testbed.cut(2).unwrap();
     let state = || fs::read_to_string("/sys/class/net/rk-ve2/operstate").unwrap();

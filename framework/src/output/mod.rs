@@ -18,6 +18,7 @@
 //! # Ok::<(), rankine::Error>(())
 //! ```
 
+mod dataset;
 mod direct;
 pub mod files;
 mod font;

@@ -159,8 +159,8 @@ pub fn refused(command: Command, words: &str, code: i32, says: &[&str]) {
     for part in says {
         assert!(ours.contains(part), "{words}: {part:?} is not said\n{stderr}");
     }
-    // No rank waits for one that has been refused; the launcher may take its time.
-    assert!(took < Duration::from_secs(60), "{words}: took {took:?}");
+    // No rank waits for one that has been refused until the watch loses its patience, which is 20 s.
+    assert!(took < Duration::from_secs(15), "{words}: took {took:?}");
 }
 
 /// What we said, without the words of a launcher: from `error: ` up to a line that is not indented.

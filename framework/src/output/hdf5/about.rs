@@ -3,7 +3,7 @@
 use super::super::Attribute;
 use super::super::slab::Format;
 use super::transfer::native;
-use super::{File, Id, LIST_LIMIT, Said, Space, c_string, call, text_of};
+use super::{File, Id, Info, LIST_LIMIT, Said, Space, c_string, call, text_of};
 use ::hdf5::sync::sync;
 use hdf5_sys::h5::{H5_INDEX_NAME, H5_ITER_INC, H5free_memory, hsize_t};
 use hdf5_sys::h5a::*;
@@ -17,26 +17,6 @@ use std::ptr;
 
 /// Longest text and most numbers that are read from one attribute.
 const ATTRIBUTE_LIMIT: usize = 1 << 20;
-
-/// What is known of a dataset without reading it.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(in crate::output) struct Info {
-    /// Sizes of its axes; none for a scalar.
-    pub shape: Vec<usize>,
-    /// Its element type in words, such as `u8`, `f16` or `a compound type`.
-    pub kind: String,
-    /// Whether its elements are integers or floats.
-    pub numeric: bool,
-    /// The number of this machine that its elements are, bit for bit.
-    pub native: Option<Format>,
-    /// The byte of the file where its elements begin, if they lie there in one piece, row-major.
-    pub at: Option<u64>,
-    /// Whether it is compressed or otherwise filtered.
-    pub filtered: bool,
-    /// Bytes it has in the file.
-    pub stored: u64,
-    pub attributes: Vec<(String, Attribute)>,
-}
 
 impl File {
     /// What is known of the dataset `name`.

@@ -3,6 +3,7 @@
 //! No file can ever be open here, so everything past opening is unreachable by construction.
 
 use super::Attribute;
+pub(super) use super::dataset::{Info, Object};
 use super::partitioned::{Looked, Partitioned, PartitionedMut};
 use super::slab::Format;
 use super::storage::Storage;
@@ -26,28 +27,6 @@ pub(super) fn can_share(_: &Comm) -> bool {
 
 pub(super) fn locked(_: &str) -> bool {
     false
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)]
-pub(super) enum Object {
-    Missing,
-    Dataset,
-    Group,
-    Other,
-    Broken,
-}
-
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Info {
-    pub shape: Vec<usize>,
-    pub kind: String,
-    pub numeric: bool,
-    pub native: Option<Format>,
-    pub at: Option<u64>,
-    pub filtered: bool,
-    pub stored: u64,
-    pub attributes: Vec<(String, Attribute)>,
 }
 
 /// A file that cannot be.

@@ -8,10 +8,10 @@ mod about;
 mod lock;
 mod transfer;
 
+pub(super) use super::dataset::{Info, Object};
 use crate::comm::Comm;
 use ::hdf5::sync::sync;
 use Object::*;
-pub(super) use about::Info;
 use hdf5_sys::h5::{H5_INDEX_NAME, H5_ITER_INC, hsize_t};
 use hdf5_sys::h5d::{H5Dclose, H5Dopen2};
 use hdf5_sys::h5e::{H5E_DEFAULT, H5E_WALK_UPWARD, H5E_error2_t, H5Ewalk2};
@@ -107,18 +107,6 @@ impl Drop for Id {
         // SAFETY: as in `Id::close`.
         sync(|| unsafe { (self.close)(self.id) });
     }
-}
-
-/// What a name in a file leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Object {
-    Missing,
-    Dataset,
-    Group,
-    /// A named type.
-    Other,
-    /// There is a name, but nothing that can be opened behind it.
-    Broken,
 }
 
 /// An open file, of one rank or of all ranks of a communicator together.
