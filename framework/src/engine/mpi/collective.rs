@@ -2,7 +2,7 @@
 //!
 //! Uneven blocks are in `exchange`, reductions in `reduce`, what a nonblocking one leaves behind in `work`.
 
-use super::count::{BLOCK, Extent, pieces};
+use super::count::{self, Extent, pieces};
 use super::operator::panics_continue;
 use super::work::{Pending, Work};
 use super::{Mpi, Request, agree, tag};
@@ -264,7 +264,7 @@ impl Mpi {
         root: c_int,
         mut later: Later<'_>,
     ) -> Outcome<()> {
-        for range in pieces(bytes, BLOCK) {
+        for range in pieces(bytes, count::block()) {
             let later = later.as_deref_mut();
             // SAFETY: the piece is in the caller's buffer.
             unsafe {

@@ -7,18 +7,35 @@ use super::status::check;
 use crate::engine::Outcome;
 use mpi::ffi;
 use std::ffi::c_int;
+use std::sync::LazyLock;
 
-/// The feature `small-counts`, which is for tests: everything that needs much memory to be tried happens early.
-const SMALL: bool = cfg!(feature = "small-counts");
+/// For tests, in builds with debug assertions: `RANKINE_SMALL_COUNTS=1` makes everything happen early that otherwise
+/// takes gigabytes.
+static SMALL: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("RANKINE_SMALL_COUNTS").is_some_and(|set| set == "1"));
+
+#[inline]
+fn of_two(real: usize, small: usize) -> usize {
+    if cfg!(debug_assertions) && *SMALL { small } else { real }
+}
 
 /// The bytes of one block of a derived type, and the most elements that one collective call is given.
-pub(super) const BLOCK: usize = if SMALL { 1000 } else { 1 << 30 };
+#[inline]
+pub(super) fn block() -> usize {
+    of_two(1 << 30, 1000)
+}
 
 /// The longest length that goes as bytes.
-const WHOLE: usize = if SMALL { 2500 } else { c_int::MAX as usize };
+#[inline]
+fn whole() -> usize {
+    of_two(c_int::MAX as usize, 2500)
+}
 
 /// The most bytes, or elements, that one call with an int for each rank takes in all.
-pub(super) const LIMIT: usize = if SMALL { 100 } else { c_int::MAX as usize };
+#[inline]
+pub(super) fn limit() -> usize {
+    of_two(c_int::MAX as usize, 100)
+}
 
 /// How a length is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +66,7 @@ pub(super) struct Extent {
 impl Extent {
     #[inline]
     pub fn of(bytes: usize, byte: ffi::MPI_Datatype) -> Outcome<Extent> {
-        match layout(bytes, WHOLE, BLOCK) {
+        match layout(bytes, whole(), block()) {
             Layout::Whole(count) => Ok(Extent { count, datatype: byte, derived: false }),
             Layout::Blocks { blocks, rest } => Self::derived(blocks, rest, byte),
         }
@@ -58,16 +75,16 @@ impl Extent {
     #[cold]
     #[inline(never)]
     fn derived(blocks: c_int, rest: c_int, byte: ffi::MPI_Datatype) -> Outcome<Extent> {
-        let (mut block, mut whole) = (byte, byte);
+        let (mut unit, mut whole) = (byte, byte);
         let lengths = [blocks, rest];
-        let places = [0, blocks as ffi::MPI_Aint * BLOCK as ffi::MPI_Aint];
+        let places = [0, blocks as ffi::MPI_Aint * block() as ffi::MPI_Aint];
         // SAFETY: the arrays have the two entries that are announced; every handle is live where it is used.
         unsafe {
-            check("MPI_Type_contiguous", ffi::MPI_Type_contiguous(BLOCK as c_int, byte, &mut block))?;
-            let types = [block, byte];
+            check("MPI_Type_contiguous", ffi::MPI_Type_contiguous(block() as c_int, byte, &mut unit))?;
+            let types = [unit, byte];
             let made =
                 ffi::MPI_Type_create_struct(2, lengths.as_ptr(), places.as_ptr(), types.as_ptr(), &mut whole);
-            let freed = ffi::MPI_Type_free(&mut block);
+            let freed = ffi::MPI_Type_free(&mut unit);
             check("MPI_Type_create_struct", made)?;
             check("MPI_Type_free", freed)?;
             check("MPI_Type_commit", ffi::MPI_Type_commit(&mut whole))?;

@@ -6,7 +6,7 @@
 //! `reduce`.)
 
 use super::collective::{Later, issue, malformed, read, write};
-use super::count::{BLOCK, Extent, LIMIT, pieces};
+use super::count::{self, Extent, pieces};
 use super::status::{SUCCESS, blank, check};
 use super::work::{Pending, What, Work};
 use super::{Mpi, agree};
@@ -219,7 +219,7 @@ impl Mpi {
             total += span.len;
             farthest = span.at.max(farthest);
         }
-        if self.size == 1 || total > LIMIT || farthest > LIMIT {
+        if self.size == 1 || total > count::limit() || farthest > count::limit() {
             // SAFETY: the caller's promise is passed on.
             return unsafe { self.at_once(part) };
         }
@@ -265,13 +265,13 @@ impl Mpi {
             };
         }
         let total: usize = spans.iter().map(|span| span.len).sum();
-        if total > LIMIT {
+        if total > count::limit() {
             // SAFETY: the caller's promise is passed on.
             return unsafe { self.allgatherv_by_blocks(part, work, now) };
         }
         let mut places = Vec::new();
         // How far apart the blocks lie is this rank's own affair, so it must not choose another call for that.
-        let recv = match spans.iter().any(|span| span.at > LIMIT) {
+        let recv = match spans.iter().any(|span| span.at > count::limit()) {
             // SAFETY: the caller's promise is passed on.
             true => unsafe { work.landing(part.recv, size, &mut places) },
             false => part.recv,
@@ -317,7 +317,7 @@ impl Mpi {
         }
         for root in 0..self.size {
             let block = part.recv.layout.block(root);
-            for range in pieces(block.len, BLOCK) {
+            for range in pieces(block.len, count::block()) {
                 let later = (!now).then_some(&mut work.pending);
                 // SAFETY: the piece is in the caller's buffer.
                 unsafe {

@@ -4,7 +4,7 @@
 
 use super::Mpi;
 use super::collective::{Later, issue, malformed, read, write};
-use super::count::{BLOCK, LIMIT};
+use super::count;
 use super::work::{Move, Work};
 use crate::engine::{Call, Collective, Layout, Outcome, Reduction, signature};
 use mpi::ffi;
@@ -57,7 +57,7 @@ impl Mpi {
         let plan = self.plan(op)?;
         let (total, mut done) = (plan.count(bytes), 0);
         loop {
-            let count = (total - done).min(BLOCK);
+            let count = (total - done).min(count::block());
             // SAFETY: the caller's promise; the piece is within both sides.
             unsafe {
                 self.reduce_piece(part, &plan, done * plan.unit, count as c_int, later.as_deref_mut())
@@ -142,7 +142,7 @@ impl Mpi {
             Layout::InPlace => part.recv.layout,
             layout => layout,
         };
-        if plan.count(all.reach(self.size)) > LIMIT {
+        if plan.count(all.reach(self.size)) > count::limit() {
             // SAFETY: the caller's promise is passed on.
             return unsafe { self.reduce_scatter_by_blocks(part, all, work, now) };
         }

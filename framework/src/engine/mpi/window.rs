@@ -2,7 +2,7 @@
 //!
 //! When they are freed is in `family`.
 
-use super::count::{BLOCK, pieces};
+use super::count::{self, pieces};
 use super::family::Life;
 use super::status::check;
 use super::{Mpi, Shared};
@@ -415,7 +415,7 @@ impl Window {
     /// # Safety
     /// See [`window::Window`].
     pub unsafe fn put(&self, data: *const u8, len: usize, target: usize, at: usize) -> Outcome<()> {
-        for range in pieces(len, BLOCK) {
+        for range in pieces(len, count::block()) {
             let (count, place) = (range.len() as c_int, self.place(target, at + range.start));
             let rank = target as c_int;
             // SAFETY: the caller's promise; the target's range was checked.
@@ -430,7 +430,7 @@ impl Window {
     /// # Safety
     /// See [`window::Window`].
     pub unsafe fn get(&self, data: *mut u8, len: usize, target: usize, at: usize) -> Outcome<()> {
-        for range in pieces(len, BLOCK) {
+        for range in pieces(len, count::block()) {
             let (count, place) = (range.len() as c_int, self.place(target, at + range.start));
             let rank = target as c_int;
             // SAFETY: the caller's promise; the target's range was checked.
@@ -466,7 +466,7 @@ impl Window {
         }
         let (size, datatype) = (merge.reduction.element_size, self.shared.constants.datatype(merge.scalar()));
         let (op, rank) = (self.op(merge), target as c_int);
-        for range in pieces(len, BLOCK * size) {
+        for range in pieces(len, count::block() * size) {
             let (count, place) = ((range.len() / size) as c_int, self.place(target, at + range.start));
             // SAFETY: the caller's promise; the target's range was checked.
             check("MPI_Accumulate", unsafe {
@@ -497,7 +497,7 @@ impl Window {
                 ffi::MPI_Fetch_and_op(data.cast(), result.cast(), datatype, rank, place, op, self.win)
             });
         }
-        for range in pieces(len, BLOCK * size) {
+        for range in pieces(len, count::block() * size) {
             let (n, place) = ((range.len() / size) as c_int, self.place(target, at + range.start));
             // SAFETY: the caller's promise; the target's range was checked.
             check("MPI_Get_accumulate", unsafe {
