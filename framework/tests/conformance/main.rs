@@ -40,7 +40,7 @@ mod reducing;
 mod reference;
 mod refinements;
 mod reproducible;
-#[cfg(feature = "hdf5")]
+#[cfg_attr(not(feature = "hdf5"), allow(dead_code, reason = "files of arrays take more of it"))]
 mod scratch;
 mod solvers;
 mod soundness;
@@ -54,6 +54,7 @@ mod types;
 mod under_way;
 mod values;
 mod views;
+mod warned;
 mod windows;
 
 use rankine::{Comm, Result, testing};
@@ -197,6 +198,7 @@ fn always() -> Vec<Case> {
         dense: 1, Any [layouts_are_bijections, moves, panels, products, planned_products, norms, files, misuse];
         solvers: 1, Any [poisson_in_two_dimensions, dense_references, a_stencil_without_a_matrix, iterations_keep_their_bits, gauss_seidel_by_blocks, ends_that_are_not_solutions];
         collections: 1, Any [sorts, keys_by_key, words, chains];
+        warned: 1, Any [once_for_all];
         crowd: 1, Any [particles_move, ghosts, ghosts_again, curves, dealt_after_moving, lost_particles];
         fft: 1, Any [against_the_definition, uneven_grids, some_axes, single_waves, large, one_axis_over_all_ranks, a_long_prime, single_precision_and_bringing_it_back, fields_on_other_grids];
         stress: 2, Any [hammer_one_receiver, patience_races_with_the_receiver];
