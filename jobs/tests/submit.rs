@@ -112,6 +112,8 @@ fn every_option_is_a_line_of_the_script() {
         script.contains("#SBATCH --mem-per-cpu=2G\n") && script.contains("#SBATCH --gres=gpu:1\n"),
         "{script}"
     );
+    let alone = site.says("submit heat3d --nodes 2 --dry-run");
+    assert!(alone.contains("#SBATCH --nodes=2\n") && alone.contains("#SBATCH --ntasks=2\n"), "{alone}");
     assert!(script.contains("--output=slurm-%j.log\n") && !script.contains("requeue \"$job\""), "{script}");
 }
 
@@ -231,6 +233,8 @@ fn mistakes_are_named() {
         ("submit heat3d --mail a;b --dry-run", &["mail"]),
         ("submit heat3d --extra -n4 --dry-run", &["--ranks"]),
         ("submit heat3d --nodes 2 --ranks-per-node 2 --ranks 5 --dry-run", &["ranks_per_node"]),
+        ("submit heat3d --nodes 3 --ranks 2 --dry-run", &["more nodes than ranks (2)"]),
+        ("submit heat3d --nodes 0 --dry-run", &["nodes"]),
         ("submit heat3d --requeue --no-output --dry-run", &["--no-output"]),
         ("submit heat3d --requeue --overwrite --dry-run", &["--overwrite"]),
         ("submit heat3d --dt 9 --dry-run", &["unstable"]),

@@ -124,7 +124,8 @@ impl Wanted {
                 let ranks = said.unwrap_or(each);
                 (Some(ranks.div_ceil(each.max(1))), ranks)
             }
-            (nodes, None) => (nodes, said.unwrap_or(1)),
+            // Slurm's own default: a rank on each node.
+            (nodes, None) => (nodes, said.unwrap_or(nodes.unwrap_or(1).max(1))),
         };
         Ok(Resources {
             nodes,
