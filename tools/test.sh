@@ -74,6 +74,7 @@ step the same suite under mpirun of MPICH
     cc -O2 -shared -fPIC -Wall -Wextra -Werror tools/yield.c -o target/mpich/yield.so -ldl
     conform "mpirun.mpich -env LD_PRELOAD target/mpich/yield.so" "1 2 3 4 7" --features rankine/mpi
     RANKINE_MPIRUN=mpirun.mpich $cargo test --quiet -p rankine --features rankine/mpi --test stuck -- mpi::
+    $cargo test --quiet -p rankine-jobs --features mpi --test doctor
 )
 
 # Without leaks: rayon keeps the pool that a rank's own thread is a member of (`use_current_thread` says so). What is too

@@ -10,7 +10,7 @@ use common::{Ended, ended, files, rankine};
 use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,7 +103,8 @@ fn launchers(folder: &Path) -> [PathBuf; 2] {
 fn path_with(folder: &Path, launcher: &Path) -> String {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin).expect("a folder");
-    symlink(launcher, bin.join("mpirun")).expect("a link");
+    // No link: MPICH's launcher looks for its helpers where it is called from.
+    script(&bin, "mpirun", &format!("exec {} \"$@\"", launcher.display()));
     format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
 }
 
@@ -174,7 +175,12 @@ fn the_other_mpirun_on_path_and_the_command_that_is_right() {
     let path = path_with(folder.path(), &wrong);
     let mut command = doctor(folder.path(), &[]);
     command.env("PATH", &path);
+    for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+        command.env_remove(name).env_remove(format!("{name}_CONFIRM"));
+    }
     let report_of = report(&ended(command));
+    // What else the wrong one wants need not be known.
+    assert!(report_of["findings"].as_array().unwrap().iter().all(|finding| finding["what"] != "root"));
     let launcher = found(&report_of, "launcher", "fault", &["linked with", "N jobs of one rank"]);
     // What it tells to do is right, on the same PATH.
     let right = text(&launcher, "command").strip_suffix("rankine doctor").expect("a command");
@@ -274,14 +280,25 @@ fn shared_memory_that_is_small_or_read_only() {
 fn memory_that_ranks_may_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let filtered = forbidding(libc::SYS_process_vm_readv, 1, doctor(folder.path(), &["--no-launch"]));
-    let command = "OMPI_MCA_btl_vader_single_copy_mechanism=none";
-    found(&report(&filtered), "CMA", "warn", &["filter of system calls", command, "SYS_PTRACE"]);
+    let open = linked_with_open_mpi(folder.path());
+    let settings: &[(&str, &str)] = match open {
+        true => &[("OMPI_MCA_btl_vader_single_copy_mechanism", "none")],
+        false => &[("UCX_TLS", "^cma"), ("UCX_POSIX_USE_PROC_LINK", "n")],
+    };
+    let set: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let command = format!("export {}", set.join(" "));
+    found(&report(&filtered), "CMA", "warn", &["filter of system calls", &command, "SYS_PTRACE"]);
     // Ranks in containers of their own.
     let [right, _] = launchers(folder.path());
     let words = [right.to_str().unwrap(), "-n", "2", "unshare", "--user", "--map-root-user"];
     let mut apart = through(folder.path(), &words, &[]);
-    apart.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
-    found(&report(&ended(apart)), "CMA", "warn", &["cannot read each other's memory", command]);
+    apart.envs(settings.iter().copied());
+    found(&report(&ended(apart)), "CMA", "warn", &["cannot read each other's memory", &command]);
+    if !open {
+        // MPICH does not start at all.
+        let untold = report(&ended(doctor(folder.path(), &["--launch", &words.join(" ")])));
+        found(&untold, "CMA", "fault", &["may not open each other's memory", &command]);
+    }
 }
 
 #[test]

@@ -158,6 +158,20 @@ pub fn mpi_library() -> Option<String> {
     library
 }
 
+/// Name and version, out of the many words that an MPI library or its launcher has for itself: `Open MPI v4.1.4`,
+/// `MPICH 4.0.2`.
+pub fn short_version(words: &str) -> String {
+    let mut lines = words.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("it does not say what it is");
+    let line = first.split(", package").next().unwrap_or(first);
+    // MPICH's launcher begins with a heading.
+    let line = match (line, lines.next()) {
+        ("HYDRA build details:", Some(next)) => next.replacen("Version:", "HYDRA", 1),
+        _ => line.replacen("MPICH Version:", "MPICH", 1),
+    };
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What MPI allows to threads of this process, such as `MPI_THREAD_FUNNELED`; `None` in a build without MPI, and where MPI
 /// is not running: before [`launch`], and under no launcher. Local.
 pub fn thread_level() -> Option<&'static str> {
@@ -351,7 +365,7 @@ fn under_launcher(
                 "{} started {} ranks, but MPI ({}) sees {}",
                 launcher.name,
                 launcher.ranks,
-                mpi::library_version(),
+                short_version(&mpi::library_version()),
                 session.world_size()
             ),
         )
@@ -479,5 +493,17 @@ mod tests {
             first_failure([consequence(), Ok(())].into_iter()).unwrap_err().kind(),
             ErrorKind::Elsewhere
         );
+    }
+
+    #[test]
+    fn libraries_of_many_words_are_named_by_a_few() {
+        let mpich = "MPICH Version:\t4.0.2\nMPICH Release date:\tThu Apr  7 12:34:45 CDT 2022\n";
+        assert_eq!(short_version(mpich), "MPICH 4.0.2");
+        let open = "Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4, repo rev: v4.1.4, May 26, 2022";
+        assert_eq!(short_version(open), "Open MPI v4.1.4");
+        assert_eq!(short_version("\nmpirun (Open MPI) 4.1.4\n\nReport bugs to …"), "mpirun (Open MPI) 4.1.4");
+        let hydra = "HYDRA build details:\n    Version:          4.0.2\n    Release Date: Thu\n";
+        assert_eq!(short_version(hydra), "HYDRA 4.0.2");
+        assert_eq!(short_version(" \n"), "it does not say what it is");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::operation::{Operation, Unit};
 use super::stage::{Side, Stage};
+use rankine::launch::short_version;
 use serde_json::{Value, json};
 
 /// The measurements of one operation at one size.
@@ -70,11 +71,9 @@ fn pairs(stage: &Stage<'_>) -> impl Iterator<Item = (Side, Side)> {
 /// The table's first lines.
 pub fn heading(stage: &Stage<'_>) -> String {
     let library = match stage.world() {
-        Some(_) => rankine::launch::mpi_library().unwrap_or_default(),
+        Some(_) => short_version(&rankine::launch::mpi_library().unwrap_or_default()),
         None => "Local engine only; under mpirun, MPI and C too".to_string(),
     };
-    let library =
-        library.lines().next().unwrap_or_default().split(',').next().unwrap_or_default().to_string();
     let mut text = format!("{} ranks on {} cores; {library}\n", stage.ranks(), super::pinning::cores().len());
     text += &format!("{:<22}{:>9} {:<7}", "operation", "bytes", "unit");
     for side in stage.sides() {

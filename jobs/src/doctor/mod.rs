@@ -90,7 +90,7 @@ pub fn doctor(wanted: &Doctor) -> Result<()> {
 fn alone(wanted: &Doctor) -> Result<()> {
     let library = rankine::launch::mpi_library();
     let library = library.as_deref();
-    let mpirun = mpi::Mpirun::on_path();
+    let mpirun = mpi::Mpirun::meant(wanted.launch.as_deref());
     let mut report = Report::new(0);
     report.extend(mpi::look(library, mpirun.as_ref()));
     report.extend(machine::look(wanted));
@@ -98,8 +98,17 @@ fn alone(wanted: &Doctor) -> Result<()> {
     report.extend(files::look(&wanted.dir));
     report.extend(slurm::look(library));
     if library.is_some() && !wanted.no_launch {
-        let ours = report.findings.len();
+        let mut ours = report.findings.len();
         start::look(wanted, library, mpirun.as_ref(), &mut report)?;
+        // Of a launcher that was named, what came of it replaces what was to be expected.
+        let of_launcher = |finding: &Finding| finding.what == "launcher" && finding.state == State::Fault;
+        if wanted.launch.is_some()
+            && report.findings[ours..].iter().any(of_launcher)
+            && let Some(foreseen) = report.findings[..ours].iter().position(of_launcher)
+        {
+            report.findings.remove(foreseen);
+            ours -= 1;
+        }
         // What ranks of this machine found as well is told once.
         let (known, new) = report.findings.split_at(ours);
         let again = |finding: &Finding| {

@@ -3,6 +3,7 @@
 
 use super::Finding;
 use super::probe::{ask, on_path};
+use rankine::launch::short_version;
 use std::path::{Path, PathBuf};
 
 /// The launcher on PATH, and what it says of itself.
@@ -12,15 +13,29 @@ pub struct Mpirun {
 }
 
 impl Mpirun {
-    /// The one on PATH.
-    pub fn on_path() -> Option<Mpirun> {
-        let path = on_path("mpirun")?;
+    /// The one on PATH, or the one that the words of `--launch` begin with.
+    pub fn meant(launch: Option<&str>) -> Option<Mpirun> {
+        const NAMES: [&str; 4] = ["mpirun", "mpiexec", "orterun", "prterun"];
+        let named = launch.and_then(|words| words.split_whitespace().next()).map(Path::new).filter(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+            NAMES.iter().any(|known| name.starts_with(known))
+        });
+        let path = match named {
+            Some(path) if path.components().count() > 1 => path.to_path_buf(),
+            Some(name) => on_path(&name.to_string_lossy())?,
+            None => on_path("mpirun")?,
+        };
         Some(Mpirun { said: version_of(&path), path })
     }
 
     /// Whose it is.
     pub fn family(&self) -> Option<&'static str> {
         family(&self.said)
+    }
+
+    /// Whether it is of another MPI than the library, as far as both say so.
+    pub fn is_of_another(&self, library: &str) -> bool {
+        family(library).zip(self.family()).is_some_and(|(ours, theirs)| ours != theirs)
     }
 
     /// How Open MPI's variables of a launcher of this version begin.
@@ -71,7 +86,7 @@ fn is_mpi(name: &str) -> bool {
 
 fn linked(library: Option<&str>) -> Finding {
     match library {
-        Some(library) => Finding::ok("MPI", first_line(library)),
+        Some(library) => Finding::ok("MPI", short_version(library)),
         None => Finding::warn(
             "MPI",
             "none: built without MPI, ranks are threads of one process",
@@ -97,7 +112,7 @@ fn match_up(
             None => Finding::ok(WHAT, "no mpirun on PATH; none is needed without MPI"),
         };
     };
-    let shown = format!("{path}: {}", first_line(said));
+    let shown = format!("{path}: {}", short_version(said));
     let (Some(library), Some(theirs)) = (library, family(said)) else { return Finding::ok(WHAT, shown) };
     match family(library) {
         Some(ours) if ours != theirs => {
@@ -123,13 +138,6 @@ fn match_up(
         },
         None => Finding::ok(WHAT, shown),
     }
-}
-
-/// The first words of many.
-pub fn first_line(text: &str) -> &str {
-    let line =
-        text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it does not say what it is");
-    line.split(", package").next().unwrap_or(line)
 }
 
 /// Whose MPI it is, from the words of a library or a launcher.
@@ -180,5 +188,16 @@ mod tests {
         assert_eq!(judged(Some(LIBRARY), None).state, State::Warn);
         assert_eq!(judged(None, None).state, State::Ok);
         assert_eq!(linked(Some(LIBRARY)).found, "Open MPI v4.1.4");
+    }
+
+    #[test]
+    fn the_launcher_that_is_meant() {
+        let meant = |launch| Mpirun::meant(Some(launch)).map(|mpirun| mpirun.path);
+        assert_eq!(meant("/opt/none/bin/mpirun -n 2"), Some("/opt/none/bin/mpirun".into()));
+        assert_eq!(meant("mpirun-that-is-not-there -n 2"), None);
+        assert_eq!(meant("srun -n 2"), Mpirun::meant(None).map(|mpirun| mpirun.path));
+        let said = |said: &str| Mpirun { path: "mpirun".into(), said: said.into() };
+        assert!(said("HYDRA build details:").is_of_another(LIBRARY));
+        assert!(!said("mpirun (Open MPI) 5.0.1").is_of_another(LIBRARY) && !said("").is_of_another(LIBRARY));
     }
 }

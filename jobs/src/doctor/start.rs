@@ -1,9 +1,9 @@
 //! Starts ranks for real: does the launcher start them, and do they find each other? Those ranks look around (`ranks`) and
 //! their report becomes part of this one. What is written of launchers elsewhere is by their words alone.
 
-use super::mpi::{Mpirun, family, first_line, launcher_of};
+use super::mpi::{Mpirun, family, launcher_of};
 use super::probe::{Said, hear};
-use super::{Doctor, Finding, Report};
+use super::{Doctor, Finding, Report, transport};
 use crate::forms::allow_root;
 use rankine::{Error, Result};
 use std::process::Command;
@@ -36,6 +36,8 @@ pub fn look(
         );
     }
     let prefix = mpirun.map_or("OMPI", Mpirun::prefix);
+    // Of a launcher that is the wrong one anyway, nobody has to know what else it wants.
+    let wrong = library.zip(mpirun).is_some_and(|(library, mpirun)| mpirun.is_of_another(library));
     // What a launcher refuses is found, and allowed, to see what comes after it.
     let (mut as_root, mut oversubscribe) = (false, false);
     let said = loop {
@@ -43,11 +45,15 @@ pub fn look(
         let said = start(&words, own_words(wanted)?, as_root, oversubscribe, patience);
         match &said {
             Ok(said) if !as_root && said.text.contains("attempt to run as root") => {
-                report.add(refuses_root(prefix));
+                if !wrong {
+                    report.add(refuses_root(prefix));
+                }
                 as_root = true;
             }
             Ok(said) if !oversubscribe && said.text.contains("not enough slots") => {
-                report.add(few_slots(&words.join(" ")));
+                if !wrong {
+                    report.add(few_slots(&words.join(" ")));
+                }
                 oversubscribe = true;
             }
             _ => break said,
@@ -64,6 +70,7 @@ pub fn look(
     }
     if let (None, Some(mpirun), Some(ranks)) = (&wanted.launch, mpirun, wanted.ranks)
         && mpirun.family() == Some("Open MPI")
+        && !wrong
     {
         slots(mpirun, ranks, report);
     }
@@ -165,6 +172,14 @@ fn judge(words: &str, said: &Said, library: Option<&str>, report: &mut Report) {
             format!("`{words}` was ended: it started no ranks that answered in time; it said: {}", telling(said)),
             "see whether all its nodes are up and can be reached, and try it by hand with hostname for a program",
         )),
+        0 if ["mm_posix.c", "cma_ep.c"].iter().any(|place| said.text.contains(place)) => report.add(
+            Finding::fault(
+                "CMA",
+                format!("ranks of a node may not open each other's memory, and MPI ends them: {}", telling(said)),
+                "start the ranks as one user in one container, or tell MPI to do without",
+            )
+            .by(transport::do_without()),
+        ),
         0 => report.add(fault(
             format!("starts no ranks that answer; it said: {}", telling(said)),
             &format!("mend what it says, or use the mpirun of {ours}"),
@@ -186,7 +201,7 @@ fn telling(said: &Said) -> String {
         .collect();
     let words = ["error", "Error", "fatal", "not ", "fail", "cannot", "refused"];
     let line = lines.iter().find(|line| words.iter().any(|word| line.contains(word))).or(lines.first());
-    line.map_or("nothing", |line| first_line(line)).chars().take(300).collect()
+    line.map_or("nothing", |line| line).chars().take(300).collect()
 }
 
 #[cfg(test)]

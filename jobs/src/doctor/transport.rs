@@ -144,11 +144,20 @@ fn read_by_a_child() -> Finding {
     }
 }
 
+/// Tells the linked MPI that its ranks do not read each other's memory.
+pub fn do_without() -> &'static str {
+    match rankine::launch::mpi_library().as_deref().and_then(super::mpi::family) {
+        // UCX otherwise opens segments through /proc, which is as forbidden, and ends the job.
+        Some("MPICH") => "export UCX_TLS=^cma UCX_POSIX_USE_PROC_LINK=n",
+        // It then copies through shared memory; untold, some versions fail with "Read -1, expected ...".
+        _ => "export OMPI_MCA_btl_vader_single_copy_mechanism=none",
+    }
+}
+
 /// What it means that one rank can read another's memory, or not, and what stands in the way.
 pub fn attach(read: Result<(), Option<i32>>) -> Finding {
     const WHAT: &str = "CMA";
-    // Open MPI then copies through shared memory; without it being told, some versions fail with "Read -1, expected ...".
-    let around = "export OMPI_MCA_btl_vader_single_copy_mechanism=none";
+    let around = do_without();
     let number = match read {
         Ok(()) => return Finding::ok(WHAT, "ranks of a node can read each other's memory"),
         Err(number) => number,
@@ -166,7 +175,7 @@ pub fn attach(read: Result<(), Option<i32>>) -> Finding {
                 "the kernel lets only ancestors read a process's memory (yama ptrace_scope {}): {slower}",
                 scope.trim()
             ),
-            format!("allow it (as root), or tell Open MPI to do without: {around}"),
+            format!("allow it (as root), or tell MPI to do without: {around}"),
         )
         .by("sysctl -w kernel.yama.ptrace_scope=0"),
         Some(number) if number == Errno::SRCH.raw_os_error() => Finding::warn(
@@ -174,19 +183,19 @@ pub fn attach(read: Result<(), Option<i32>>) -> Finding {
             format!(
                 "ranks of one node do not see each other's processes (containers of their own): {slower}"
             ),
-            "start them in one container or with --pid=host, or tell Open MPI to do without",
+            "start them in one container or with --pid=host, or tell MPI to do without",
         )
         .by(around),
         Some(_) if filtered => Finding::warn(
             WHAT,
             format!("a filter of system calls (a container's) forbids process_vm_readv: {why}: {slower}"),
-            "docker run --cap-add=SYS_PTRACE, or tell Open MPI to do without",
+            "docker run --cap-add=SYS_PTRACE, or tell MPI to do without",
         )
         .by(around),
         _ => Finding::warn(
             WHAT,
             format!("ranks of a node cannot read each other's memory: {why}: {slower}"),
-            "start the ranks as one user in one container, or tell Open MPI to do without",
+            "start the ranks as one user in one container, or tell MPI to do without",
         )
         .by(around),
     }

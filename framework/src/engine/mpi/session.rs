@@ -8,6 +8,7 @@ use super::status::check;
 use super::{Constants, Mpi, Shared, crowd, overrun, status, tag, window};
 use crate::engine::{Fault, Outcome};
 use crate::error::{Error, ErrorKind};
+use crate::launch::short_version;
 use mpi::ffi;
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -54,7 +55,7 @@ fn initialise(constants: &Constants) -> Result<(), Error> {
             ErrorKind::Setup,
             format!(
                 "this MPI does not allow other threads beside the one that calls it ({})",
-                library_version()
+                short_version(&library_version())
             ),
         )
         .help("use an MPI library built with MPI_THREAD_FUNNELED or better"));
@@ -71,8 +72,8 @@ fn begin(constants: Constants, checked: bool, overruns: bool) -> Outcome<Session
     }
     let largest = largest_tag(&constants)?;
     if largest < tag::LARGEST {
-        let text =
-            format!("tags go to {largest} only, and {} is needed ({})", tag::LARGEST, library_version());
+        let library = short_version(&library_version());
+        let text = format!("tags go to {largest} only, and {} is needed ({library})", tag::LARGEST);
         return Err(Fault::Library { call: "MPI_TAG_UB", text });
     }
     let mut world = constants.comm_null;

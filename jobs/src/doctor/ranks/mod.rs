@@ -451,7 +451,7 @@ impl Head<'_> {
                     ),
                     "look at /dev/shm and CMA above, or do without the reading of memory",
                 )
-                .by("export OMPI_MCA_btl_vader_single_copy_mechanism=none"),
+                .by(transport::do_without()),
             };
             self.add(Finding { nodes: vec![pair.nodes[0].clone()], ..finding });
         }
