@@ -40,7 +40,6 @@ mod reducing;
 mod reference;
 mod refinements;
 mod reproducible;
-#[cfg_attr(not(feature = "hdf5"), allow(dead_code, reason = "files of arrays take more of it"))]
 mod scratch;
 mod solvers;
 mod soundness;

@@ -17,6 +17,7 @@ pub fn with_folder(world: &Comm, case: impl FnOnce(&Path) -> Result<()>) -> Resu
 }
 
 /// What only rank 0 does, while the others wait.
+#[cfg(feature = "hdf5")]
 pub fn first<T>(world: &Comm, act: impl FnOnce() -> T) -> Result<()> {
     if world.rank() == 0 {
         act();
@@ -25,6 +26,7 @@ pub fn first<T>(world: &Comm, act: impl FnOnce() -> T) -> Result<()> {
 }
 
 /// That every rank got an error, and what the one that has the words says, on every rank.
+#[cfg(feature = "hdf5")]
 pub fn refused<T>(world: &Comm, outcome: Result<T>) -> Result<String> {
     let error = outcome.err().expect("it cannot be");
     let words =
