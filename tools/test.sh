@@ -50,7 +50,8 @@ conform() {
     for ranks in $worlds; do
         for checked in 0 1; do
             # shellcheck disable=SC2086 # a command and its flags
-            RANKINE_CHECKED=$checked timeout 1200 $launcher -n $ranks "$conformance"
+            RANKINE_CHECKED=$checked timeout 1200 $launcher -n $ranks "$conformance" ||
+                { echo "test: code $? (124: no end) of $ranks ranks, checked $checked, under $launcher" >&2; exit 1; }
         done
     done
 }

@@ -396,6 +396,8 @@ fn under_launcher(
     }
     session.settle()?;
     if let Some(Watchman::Hub(hub)) = &watchman {
+        // All have come there.
+        hub.all_have_returned();
         // What all ranks have left is told while they can still be asked; meanwhile MPI goes on.
         let mut pause = Duration::from_micros(50);
         while !hub.has_ended() {

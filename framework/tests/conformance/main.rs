@@ -58,6 +58,8 @@ mod windows;
 
 use rankine::{Comm, Result, testing};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// One case: what it is called, on how many ranks it makes sense, and what it does.
 struct Case {
@@ -167,7 +169,8 @@ fn always() -> Vec<Case> {
         misuse: 1, Any [roots, lengths, blocks];
         misuse: 2, Any [overlaps];
         misuse: 2, CheckedMpi [disagreements, counts_that_disagree, nonblocking_disagreements];
-        windows: 1, Any [put_and_get_every_type, accumulate_every_type, tickets_under_contention, compare_and_swap, exclusive_locks_exclude, readers_and_writers, halo_as_by_messages, passive_queue, several_locks_at_once, vectors_come_back, uneven_and_empty, large_accesses, random_epochs, many_windows, shared_memory, mistakes_are_reported, epochs_that_fail, panics_in_epochs, windows_of_groups];
+        windows: 1, Any [put_and_get_every_type, accumulate_every_type, tickets_under_contention, compare_and_swap, exclusive_locks_exclude, readers_and_writers, halo_as_by_messages, passive_queue, several_locks_at_once, vectors_come_back, uneven_and_empty, large_accesses, large_gets_are_there, random_epochs, many_windows, shared_memory, mistakes_are_reported, epochs_that_fail, panics_in_epochs, windows_of_groups];
+        windows: 3, Any [posts_for_a_later_epoch];
         windows: 2, Any [post_and_start, types_must_agree, windows_that_disagree];
         windows: 2, CheckedMpi [phases_that_disagree];
         reproducible: 1, Any [sums_keep_their_bits, sums_of_special_values, elements_keep_their_bits, accumulators_merge];
@@ -216,11 +219,16 @@ fn under_mpirun() -> ExitCode {
     let only = std::env::args().nth(1);
     rankine::launch::exit(rankine::Launch::new().checked(checked).run(move |world| {
         let mut passed = 0;
+        let under_way = Arc::new(Mutex::new((Instant::now(), "")));
+        if world.rank() == 0 {
+            name_what_hangs(under_way.clone());
+        }
         for case in all() {
             if only.as_ref().is_some_and(|only| !case.name.contains(only.as_str())) {
                 continue;
             }
             if case.least <= world.size() && case.mode.allows(checked, world.engine_name()) {
+                *under_way.lock().expect("nobody panics with it") = (Instant::now(), case.name);
                 (case.run)(&world).map_err(|error| error.help(format!("in case {}", case.name)))?;
                 // Whatever a case left behind shows in the case that left it.
                 world.barrier()?;
@@ -235,6 +243,19 @@ fn under_mpirun() -> ExitCode {
         }
         Ok(())
     }))
+}
+
+/// A hang that the watch cannot see, as in the library, has a name at least.
+fn name_what_hangs(under_way: Arc<Mutex<(Instant, &'static str)>>) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(60));
+            let (since, name) = *under_way.lock().expect("nobody panics with it");
+            if since.elapsed() > Duration::from_secs(60) {
+                say(&format!("{name} has not ended for {:.0} s", since.elapsed().as_secs_f64()));
+            }
+        }
+    });
 }
 
 #[allow(clippy::print_stdout)]

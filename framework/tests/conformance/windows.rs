@@ -4,8 +4,9 @@ use super::p2p::{next, previous};
 use num_complex::Complex;
 use rankine::op::{And, BitAnd, BitOr, BitXor, Max, Min, Or, Prod, Sum, Xor};
 use rankine::window::{Atomic, Lock, Merge, NoOp, Replace, Swap};
-use rankine::{Comm, Element, Error, ErrorKind, Op, Result};
+use rankine::{ANY_SOURCE, ANY_TAG, Comm, Element, Error, ErrorKind, Op, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 /// What rank `rank` has at index `i`: small numbers, so that all types hold them.
 fn number(rank: usize, i: usize) -> u8 {
@@ -418,6 +419,57 @@ pub fn post_and_start(world: &Comm) -> Result<()> {
     assert_eq!(kind(window.post_start(&[n], &[], |_| Ok(()))), ErrorKind::Usage);
     assert_eq!(kind(window.post_start(&[], &[0, 0], |_| Ok(()))), ErrorKind::Usage);
     window.local().map(drop)
+}
+
+/// Ranks that post early, for a later epoch, are not taken for the one that posts late.
+pub fn posts_for_a_later_epoch(world: &Comm) -> Result<()> {
+    let (n, me) = (world.size(), world.rank());
+    let mut window = world.window::<usize>(1)?;
+    let early: Vec<usize> = (2..n).collect();
+    for round in 1..=5 {
+        let mine = [round];
+        match me {
+            0 => {
+                // Those of the later epoch have long posted.
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(10) {
+                    assert!(world.iprobe::<u8>(ANY_SOURCE, ANY_TAG)?.is_none());
+                }
+                window.post_start(&[], &[1], |epoch| epoch.put(&mine, 1, 0))?;
+                window.post_start(&[], &early, |epoch| {
+                    early.iter().try_for_each(|&rank| epoch.put(&mine, rank, 0))
+                })?;
+            }
+            1 => {
+                std::thread::sleep(Duration::from_millis(20));
+                window.post_start(&[0], &[], |_| Ok(()))?;
+            }
+            _ => window.post_start(&[0], &[], |_| Ok(()))?,
+        }
+        assert_eq!(window.local()?, [if me == 0 { 0 } else { round }]);
+        world.barrier()?;
+    }
+    Ok(())
+}
+
+/// An epoch is not over before all that was asked for in it is there.
+pub fn large_gets_are_there(world: &Comm) -> Result<()> {
+    const LEN: usize = 100_000;
+    let (me, other) = (world.rank() as u64, next(world));
+    let mut window = world.window_over((0..LEN as u64).map(|i| i + 1 + me).collect::<Vec<_>>())?;
+    let expected: Vec<u64> = (0..LEN as u64).map(|i| i + 1 + other as u64).collect();
+    for round in 0..100 {
+        let mut got = vec![0; LEN];
+        match round % 4 {
+            0 => window.fence(|epoch| epoch.get(&mut got, other, 0))?,
+            1 => window.post_start(&[previous(world)], &[other], |epoch| epoch.get(&mut got, other, 0))?,
+            2 => window
+                .share(|shared| shared.lock(other, Lock::Shared, |locked| locked.get(&mut got, other, 0)))?,
+            _ => window.share(|shared| shared.lock_all(|locked| locked.get(&mut got, other, 0)))?,
+        }
+        assert!(got == expected, "round {round}: {:?}", got.iter().zip(&expected).position(|(a, b)| a != b));
+    }
+    Ok(())
 }
 
 pub fn vectors_come_back(world: &Comm) -> Result<()> {

@@ -33,6 +33,7 @@ pub(super) struct Constants {
     pub lock_exclusive: c_int,
     pub lock_shared: c_int,
     pub mode_nosucceed: c_int,
+    pub mode_nocheck: c_int,
     pub thread_funneled: c_int,
     pub thread_serialized: c_int,
     pub thread_multiple: c_int,

@@ -26,6 +26,7 @@ struct rankine_constants {
     int lock_exclusive;
     int lock_shared;
     int mode_nosucceed;
+    int mode_nocheck;
     int thread_funneled;
     int thread_serialized;
     int thread_multiple;
@@ -68,6 +69,7 @@ void rankine_mpi_constants(struct rankine_constants *c)
         .lock_exclusive = MPI_LOCK_EXCLUSIVE,
         .lock_shared = MPI_LOCK_SHARED,
         .mode_nosucceed = MPI_MODE_NOSUCCEED,
+        .mode_nocheck = MPI_MODE_NOCHECK,
         .thread_funneled = MPI_THREAD_FUNNELED,
         .thread_serialized = MPI_THREAD_SERIALIZED,
         .thread_multiple = MPI_THREAD_MULTIPLE,

@@ -42,6 +42,8 @@ struct Shared {
     stop: AtomicBool,
     /// All ranks have returned, and what they left has been told.
     ended: AtomicBool,
+    /// All ranks have returned, also those that could not say so.
+    returned: AtomicBool,
     /// Who wants to know whom the others are waiting for.
     listener: Mutex<Option<Listener>>,
 }
@@ -132,6 +134,14 @@ impl Hub {
     /// Looks at the ranks of this process now: one has returned.
     #[cfg(feature = "mpi")]
     pub fn wake(&self) {
+        // A thread that is gone needs no waking.
+        let _ = (&self.wake).write_all(&[0]);
+    }
+
+    /// All ranks have returned; also one that the watch has lost, and would wait for.
+    #[cfg(feature = "mpi")]
+    pub fn all_have_returned(&self) {
+        self.shared.returned.store(true, Ordering::Release);
         // A thread that is gone needs no waking.
         let _ = (&self.wake).write_all(&[0]);
     }
@@ -282,6 +292,11 @@ impl Body {
                 let Some(member) = self.members.get_mut(rank as usize) else { return };
                 *member = Some(from);
                 self.seen[rank as usize] = true;
+                // Its connection was lost, not the rank.
+                let life = &mut self.lives[rank as usize];
+                if *life == Some(Life::Lost) {
+                    *life = None;
+                }
                 if let Some(host) = &mut self.host {
                     host.is_member(from);
                 }
@@ -315,6 +330,9 @@ impl Body {
     }
 
     fn all_returned(&self) -> bool {
+        if self.shared.returned.load(Ordering::Acquire) {
+            return true;
+        }
         let returned = |(rank, life): (usize, &Option<Life>)| match self.own(rank as u32) {
             Some(board) => board.life() == Life::Returned,
             None => *life == Some(Life::Returned) || !self.seen[rank],

@@ -59,7 +59,7 @@ impl Drop for Member {
     }
 }
 
-/// How often a hub that does not answer is called.
+/// How often a hub that does not answer is called, again after a connection that was lost.
 const CALLS: u32 = 5;
 
 struct Body {
@@ -77,18 +77,23 @@ impl Body {
         let Some(hub) = hub else {
             return self.alone(&mut clocks, "it cannot open a socket there", told);
         };
-        for call in 0..CALLS {
+        let (mut call, mut answered) = (0, false);
+        while call < CALLS {
             match self.serve(hub, &mut clocks) {
-                // The hub is through, or gone.
-                Ok(()) => return,
+                // The hub is through, or gone, or the connection was cut and can be made again.
+                Ok(()) => (call, answered) = (0, true),
                 Err(error) => why = error.to_string(),
             }
             std::thread::park_timeout(Duration::from_millis(200 << call));
             if self.stopped() {
                 return;
             }
+            call += 1;
         }
-        self.alone(&mut clocks, &why, told);
+        // Where there was a hub, the job is about to end.
+        if !answered {
+            self.alone(&mut clocks, &why, told);
+        }
     }
 
     fn stopped(&self) -> bool {

@@ -6,8 +6,8 @@ use super::member::Member;
 use super::wire::Secret;
 use super::{Endpoint, own_addresses};
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,109 @@ fn whoever_has_another_secret_sees_nothing() {
     let wrong = Endpoint::new(endpoint.addresses().to_vec(), &Secret::random().unwrap());
     assert!(wrong.view().is_err());
     assert_eq!(endpoint.view().unwrap().len(), 1);
+}
+
+/// Passes on what is said between the hub and one caller after the other, until it is cut.
+struct Relay {
+    endpoint: Endpoint,
+    calls: Arc<Mutex<Vec<TcpStream>>>,
+    /// How many have called.
+    count: Arc<AtomicUsize>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Relay {
+    fn to(hub: &Endpoint) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint::new(vec![listener.local_addr().unwrap()], &hub.secret());
+        let relay = Relay { endpoint, calls: Arc::default(), count: Arc::default(), closed: Arc::default() };
+        let (kept, count, shut) = (relay.calls.clone(), relay.count.clone(), relay.closed.clone());
+        let hub = hub.addresses()[0];
+        std::thread::spawn(move || {
+            for caller in listener.incoming() {
+                let caller = caller.unwrap();
+                if shut.load(Ordering::Acquire) {
+                    return;
+                }
+                let called = TcpStream::connect(hub).unwrap();
+                for (from, to) in [(&caller, &called), (&called, &caller)] {
+                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    // Ends with the connection.
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+                kept.lock().unwrap().extend([caller, called]);
+                count.fetch_add(1, Ordering::Release);
+            }
+        });
+        relay
+    }
+
+    fn cut(&self) {
+        self.calls.lock().unwrap().drain(..).for_each(|call| call.shutdown(Shutdown::Both).unwrap());
+    }
+
+    /// Cuts it, and nobody gets through any more.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.cut();
+    }
+}
+
+/// A job of two ranks, one of which calls the hub through a relay.
+struct Relayed {
+    hub: Hub,
+    endpoint: Endpoint,
+    relay: Relay,
+    boards: [Arc<Board>; 2],
+    member: Member,
+}
+
+impl Relayed {
+    fn start() -> Relayed {
+        let (hub, endpoint, board, _) = hub(2, 1000);
+        let relay = Relay::to(&endpoint);
+        let other = Arc::new(Board::new(1));
+        let through = Some(relay.endpoint.clone());
+        let told = |text| panic!("{text}");
+        let member = Member::start(other.clone(), "there".into(), settings(1000), through, told).unwrap();
+        Relayed { hub, endpoint, relay, boards: [board, other], member }
+    }
+
+    fn return_all(&self) {
+        self.boards.iter().for_each(|board| board.set_life(Life::Returned));
+        self.member.wake();
+        self.hub.wake();
+    }
+}
+
+fn life_of(endpoint: &Endpoint, rank: u32) -> Option<Life> {
+    endpoint.view().unwrap().iter().find(|view| view.rank == rank).map(|view| view.life)
+}
+
+#[test]
+fn a_member_whose_connection_is_cut_comes_back() {
+    let job = Relayed::start();
+    for calls in 1..=3 {
+        wait_until("it calls", || job.relay.count.load(Ordering::Acquire) == calls);
+        wait_until("rank 1 is seen", || life_of(&job.endpoint, 1) == Some(Life::Running));
+        job.relay.cut();
+    }
+    job.return_all();
+    wait_until("all have said that they are through", || job.hub.has_ended());
+}
+
+#[test]
+fn nobody_waits_for_a_member_that_is_out_of_reach() {
+    let job = Relayed::start();
+    wait_until("rank 1 is seen", || life_of(&job.endpoint, 1) == Some(Life::Running));
+    job.relay.close();
+    wait_until("it is missed", || life_of(&job.endpoint, 1) == Some(Life::Lost));
+    job.return_all();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!job.hub.has_ended(), "what rank 1 did is not known");
+    // What the ranks have told each other in another way.
+    job.hub.all_have_returned();
+    wait_until("it is over", || job.hub.has_ended());
 }
 
 /// A caller that says what it likes, and what it is answered.
@@ -133,7 +236,7 @@ fn a_member_that_cannot_reach_the_hub_says_what_it_knows() {
     let heard = told.clone();
     let told_of = move |text| heard.lock().unwrap().push(text);
     // A port where nobody is.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let endpoint = Endpoint::new(vec![closed], &Secret::random().unwrap());
     let member = Member::start(board, "there".into(), settings(20), Some(endpoint), told_of).unwrap();
     wait_until("it says so", || !told.lock().unwrap().is_empty());
