@@ -30,6 +30,7 @@ mod session;
 mod status;
 mod tag;
 mod window;
+mod window_faults;
 mod work;
 
 use constants::Constants;

@@ -142,8 +142,7 @@ impl Hub {
     #[cfg(feature = "mpi")]
     pub fn all_have_returned(&self) {
         self.shared.returned.store(true, Ordering::Release);
-        // A thread that is gone needs no waking.
-        let _ = (&self.wake).write_all(&[0]);
+        self.wake();
     }
 
     /// Whether all ranks have returned, and what they left has been told.
